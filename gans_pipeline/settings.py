@@ -140,6 +140,10 @@ class Settings(BaseSettings):
             setattr(self, name, sandboxed)
         self.contact = self.contact or "https://sandbox.invalid/contact"
 
+    def provenance(self, provider: str) -> str:
+        """Return what the ``provider`` column of the tables says: 'wikipedia', or 'sandbox-wikipedia' for invented data."""
+        return f"sandbox-{provider}" if self.sandbox_url else provider
+
     @property
     def user_agent(self) -> str:
         """What we call ourselves: name, version and a contact, as Wikimedia's User-Agent policy demands."""

@@ -23,7 +23,7 @@ weather_forecasts = table(
         primary_key=True,
         comment="Full hour, UTC, in which the forecast was fetched (the providers publish no time of issue)",
     ),
-    sa.Column("temperature_c", sa.Double(), nullable=False, comment="Air temperature at 2 m, degrees Celsius"),
+    sa.Column("temperature_c", sa.Double(), comment="Air temperature at 2 m, degrees Celsius"),
     sa.Column("feels_like_c", sa.Double(), comment="Apparent temperature, degrees Celsius"),
     sa.Column("humidity_pct", sa.Double(), comment="Relative humidity, percent"),
     sa.Column("precipitation_mm", sa.Double(), comment="Rain and melted snow in 3 hours, millimetres of water"),

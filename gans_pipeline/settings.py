@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         self.contact = self.contact or "https://sandbox.invalid/contact"
 
     def provenance(self, provider: str) -> str:
-        """Return what the ``provider`` column of the tables says: 'wikipedia', or 'sandbox-wikipedia' for invented data."""
+        """Return what the ``provider`` column says: 'wikipedia', or 'sandbox-wikipedia' for invented data."""
         return f"sandbox-{provider}" if self.sandbox_url else provider
 
     @property

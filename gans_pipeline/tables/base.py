@@ -1,5 +1,6 @@
 """What all tables share: the metadata, text that compares exactly, common checks, views."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -15,8 +16,7 @@ metadata = sa.MetaData(
 )
 
 # Text compares byte by byte, as it does in Python and SQLite: by MySQL's default collation Málaga = malaga.
-MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-MARIADB = {key.replace("mysql", "mariadb"): value for key, value in MYSQL.items()}
+MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 CITY_ID = "Wikidata item number of the city: 64 is Q64, Berlin"
 
@@ -29,30 +29,40 @@ class View(NamedTuple):
     select: str
 
 
-def table(name: str, *items: Any, comment: str, **info: Any) -> sa.Table:
-    """Declare a table; ``info`` says how it is written (``write``) and read (``partition_column``)."""
-    return sa.Table(name, metadata, *items, comment=comment, info=info, **MYSQL, **MARIADB)
+def table(name: str, *items: sa.schema.SchemaItem, comment: str, **info: Any) -> sa.Table:
+    """Declare a table.
+
+    ``info``: ``write`` (how a frame is written), ``newest`` (the column that tells how fresh the table is, or None) and
+    ``partition_column`` (the column that holds the key of a Dagster partition, where it has any).
+    """
+    return sa.Table(name, metadata, *items, comment=comment, info=info, **MYSQL)
 
 
 def one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
     """Check that a column holds one of these texts."""
     listed = ", ".join(f"'{value}'" for value in values)
-    return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
+    return _check(column, f"{column} IN ({listed})", lambda value: value in values)
 
 
 def between(column: str, low: float, high: float) -> sa.CheckConstraint:
     """Check that a number lies in a closed interval."""
-    return sa.CheckConstraint(f"{column} BETWEEN {low} AND {high}", name=column)
+    return _check(column, f"{column} BETWEEN {low} AND {high}", lambda value: low <= value <= high)
 
 
 def not_negative(column: str) -> sa.CheckConstraint:
     """Check that an amount is zero or more."""
-    return sa.CheckConstraint(f"{column} >= 0", name=column)
+    return _check(column, f"{column} >= 0", lambda value: value >= 0)
 
 
 def upper_case(column: str, length: int) -> sa.CheckConstraint:
     """Check that a code has this length and no lower-case letter."""
-    return sa.CheckConstraint(f"LENGTH({column}) = {length} AND {column} = UPPER({column})", name=column)
+    sql = f"LENGTH({column}) = {length} AND {column} = UPPER({column})"
+    return _check(column, sql, lambda value: len(value) == length and value == value.upper())
+
+
+def _check(column: str, sql: str, test: Callable[[Any], bool]) -> sa.CheckConstraint:
+    """Return the constraint with the same test in Python, by which a frame is refused before anything is written."""
+    return sa.CheckConstraint(sql, name=column, info={"column": column, "test": test})
 
 
 def position() -> tuple[sa.Column[float], sa.Column[float], sa.CheckConstraint, sa.CheckConstraint]:

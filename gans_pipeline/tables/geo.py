@@ -31,14 +31,13 @@ cities = table(
     not_negative("city_id"),
     upper_case("country_code", 2),
     comment="Cities, one row each; CC BY-SA 4.0, Wikipedia",
+    newest="retrieved_at",
     write=Upsert(),
 )
 
 populations = table(
     "populations",
-    sa.Column(
-        "city_id", sa.ForeignKey("cities.city_id"), primary_key=True, autoincrement=False, comment=CITY_ID
-    ),
+    sa.Column("city_id", sa.ForeignKey("cities.city_id"), primary_key=True, autoincrement=False, comment=CITY_ID),
     sa.Column(
         "as_of",
         sa.String(10),
@@ -58,6 +57,7 @@ populations = table(
     not_negative("people"),
     one_of("kind", POPULATION_KINDS),
     comment="All population figures of each city's infobox; CC BY-SA 4.0, Wikipedia",
+    newest="retrieved_at",
     write=Upsert(),
 )
 
@@ -90,17 +90,17 @@ airports = table(
     between("elevation_m", -500, 6000),
     one_of("size", AIRPORT_SIZES),
     comment="Airports with scheduled passenger service",
+    newest="retrieved_at",
     write=Upsert(),
 )
 
 city_airports = table(
     "city_airports",
-    sa.Column(
-        "city_id", sa.ForeignKey("cities.city_id"), primary_key=True, autoincrement=False, comment=CITY_ID
-    ),
+    sa.Column("city_id", sa.ForeignKey("cities.city_id"), primary_key=True, autoincrement=False, comment=CITY_ID),
     sa.Column("icao", sa.ForeignKey("airports.icao"), primary_key=True, comment="ICAO code of the airport"),
     sa.Column("distance_km", sa.Double(), nullable=False, comment="Great-circle distance city to airport, kilometres"),
     not_negative("distance_km"),
     comment="Which airports serve which city: those within the radius of GANS_AIRPORT_RADIUS_KM",
+    newest=None,
     write=Replace(by=("city_id",)),
 )

@@ -8,9 +8,7 @@ from gans_pipeline.tables.base import CITY_ID, View, between, not_negative, prov
 
 weather_forecasts = table(
     "weather_forecasts",
-    sa.Column(
-        "city_id", sa.ForeignKey("cities.city_id"), primary_key=True, autoincrement=False, comment=CITY_ID
-    ),
+    sa.Column("city_id", sa.ForeignKey("cities.city_id"), primary_key=True, autoincrement=False, comment=CITY_ID),
     sa.Column(
         "valid_at",
         UTCDateTime(),
@@ -33,7 +31,7 @@ weather_forecasts = table(
     sa.Column("wind_gust_ms", sa.Double(), comment="Gusts at 10 m, metres a second"),
     sa.Column("cloud_pct", sa.Double(), comment="Cloud cover, percent"),
     sa.Column("visibility_m", sa.Double(), comment="Visibility, metres; OpenWeatherMap stops at 10,000"),
-    sa.Column("condition", sa.String(32), comment="Weather in a word or two, the same words for every provider"),
+    sa.Column("conditions", sa.String(32), comment="Weather in a word, the same words for every provider"),
     sa.Column("condition_code", sa.Integer(), comment="The provider's own code: OpenWeatherMap's id or WMO 4677"),
     *provenance(),
     between("temperature_c", -95, 65),
@@ -48,6 +46,7 @@ weather_forecasts = table(
     not_negative("visibility_m"),
     sa.Index(None, "issued_at"),
     comment="Weather forecasts with all their issues: what was known when",
+    newest="issued_at",
     write=Upsert(),
 )
 

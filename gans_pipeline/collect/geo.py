@@ -1,0 +1,191 @@
+"""One refresh of ``cities``, ``populations``, ``airports`` and ``city_airports``."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from gans_pipeline import tables
+from gans_pipeline.collect.outcome import Collected, collect_each
+from gans_pipeline.collect.sources import Sources
+from gans_pipeline.sources.http import MalformedError
+from gans_pipeline.sources.places import country_code, timezone_at
+from gans_pipeline.storage.writer import ScopedFrame
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius of the Earth (IUGG)."""
+
+
+class City(NamedTuple):
+    """What the collectors need to know of a city."""
+
+    city_id: int
+    name: str
+    article_title: str
+    latitude: float
+    longitude: float
+
+
+def each_city(cities: pd.DataFrame) -> list[City]:
+    """Return the rows of ``cities`` one by one."""
+    return [City(*row) for row in cities[list(City._fields)].itertuples(index=False)]
+
+
+def select_cities(cities: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of ``cities`` that are wanted by name, article title or id; all of them if none is named.
+
+    Raises ValueError for a city that is not in the table.
+    """
+    wanted = list(wanted)
+    if not wanted:
+        return cities
+    keys = [cities["article_title"], cities["name"], cities["city_id"].astype(str)]
+    unknown = [city for city in wanted if not any((key == city).any() for key in keys)]
+    if unknown:
+        raise ValueError(f"not among the cities in the database: {', '.join(unknown)}")
+    chosen = np.logical_or.reduce([key.isin(wanted) for key in keys])
+    return cities[chosen].reset_index(drop=True)
+
+
+def choose_titles(sources: Sources, selection: str) -> list[str]:
+    """Return the article titles that a selection means: so many of the most populous cities, or titles with commas.
+
+    Raises ValueError for a selection that is neither.
+    """
+    titles = [title.strip() for title in selection.split(",") if title.strip()]
+    if not titles:
+        raise ValueError("no cities are selected: give a number of the most populous, or titles of Wikipedia articles")
+    if len(titles) > 1 or not titles[0].isdigit():
+        return list(dict.fromkeys(titles))
+    count = int(titles[0])
+    listed = sources.wikipedia.largest_cities().sort_values("people", ascending=False, kind="stable")
+    return [str(title) for title in listed["title"].head(count)]
+
+
+def collect_cities(sources: Sources, selection: str, *, now: dt.datetime) -> Collected:
+    """Read the article of each selected city: position, country, time zone, Wikidata item."""
+
+    def fetch(title: str) -> pd.DataFrame:
+        article = sources.wikipedia.article(title)
+        provider = sources.wikipedia.name
+        if article.wikidata_id is None or article.revision is None:
+            raise MalformedError(provider, f"article {title!r} has no Wikidata item or no revision")
+        if article.latitude is None or article.longitude is None:
+            raise MalformedError(provider, f"article {title!r} has no coordinates")
+        if article.country is None:
+            raise MalformedError(provider, f"article {title!r} names no country")
+        try:
+            code = country_code(article.country)
+        except ValueError as error:
+            raise MalformedError(provider, f"article {title!r}: {error}") from error
+        row = pd.DataFrame(
+            {
+                "city_id": [article.wikidata_id],
+                "name": [article.name],
+                "country_code": [code],
+                "latitude": [article.latitude],
+                "longitude": [article.longitude],
+                "timezone": [timezone_at(article.latitude, article.longitude)],
+                "article_title": [article.title],
+                "revision": [article.revision],
+            }
+        )
+        return sources.stamp(row, provider, now)
+
+    _, frame, failures = collect_each(
+        choose_titles(sources, selection),
+        fetch,
+        table=tables.cities,
+        name=str,
+        workers=sources.settings.wikipedia.concurrency,
+    )
+    # two titles may lead to one article: Bombay and Mumbai
+    return Collected(frame.drop_duplicates("city_id", ignore_index=True), tuple(failures))
+
+
+def collect_populations(sources: Sources, cities: pd.DataFrame, *, now: dt.datetime) -> Collected:
+    """Read all population figures of each city's article, one of them marked as chosen."""
+
+    def fetch(city: City) -> pd.DataFrame:
+        article = sources.wikipedia.article(city.article_title)
+        figures = [figure for figure in article.populations if figure.people is not None]
+        if not figures:
+            raise MalformedError(sources.wikipedia.name, f"article {city.article_title!r} gives no population figure")
+        rows = pd.DataFrame(
+            {
+                "city_id": city.city_id,
+                "as_of": [figure.as_of for figure in figures],
+                "definition": [figure.definition for figure in figures],
+                "people": [figure.people for figure in figures],
+                "kind": [figure.kind for figure in figures],
+                "label": [figure.label[:200] for figure in figures],
+                "note": [figure.note[:200] if figure.note else None for figure in figures],
+                "chosen": [figure.chosen for figure in figures],
+                "revision": article.revision,
+            }
+        )
+        return sources.stamp(rows, sources.wikipedia.name, now)
+
+    _, frame, failures = collect_each(
+        each_city(cities),
+        fetch,
+        table=tables.populations,
+        name=lambda city: city.name,
+        workers=sources.settings.wikipedia.concurrency,
+    )
+    return Collected(frame, tuple(failures))
+
+
+def collect_airports(sources: Sources, *, now: dt.datetime) -> Collected:
+    """Read OurAirports' list: all airports of the world with scheduled service."""
+    found = sources.ourairports.airports()
+    return Collected(sources.stamp(_with_timezone(found), sources.ourairports.name, now))
+
+
+def collect_airports_near(sources: Sources, cities: pd.DataFrame, *, now: dt.datetime) -> Collected:
+    """Ask AeroDataBox for the airports within the radius of each city; an airport of two cities is kept once."""
+
+    def fetch(city: City) -> pd.DataFrame:
+        found = sources.aerodatabox.airports_near(city.latitude, city.longitude, sources.settings.airport_radius_km)
+        return sources.stamp(_with_timezone(found), sources.aerodatabox.name, now)
+
+    _, frame, failures = collect_each(
+        each_city(cities),
+        fetch,
+        table=tables.airports,
+        name=lambda city: city.name,
+        workers=sources.settings.aerodatabox.concurrency,
+    )
+    return Collected(frame.drop_duplicates("icao", ignore_index=True), tuple(failures))
+
+
+def _with_timezone(airports: pd.DataFrame) -> pd.DataFrame:
+    positions = zip(airports["latitude"], airports["longitude"], strict=True)
+    return airports.assign(timezone=[timezone_at(latitude, longitude) for latitude, longitude in positions])
+
+
+def join_city_airports(cities: pd.DataFrame, airports: pd.DataFrame, *, radius_km: float) -> Collected:
+    """Give each city the airports within ``radius_km`` of it, by great circle; names play no part."""
+    distances = great_circle_km(cities, airports)
+    city, airport = np.nonzero(distances <= radius_km)
+    frame = pd.DataFrame(
+        {
+            "city_id": cities["city_id"].to_numpy()[city],
+            "icao": airports["icao"].to_numpy()[airport],
+            "distance_km": distances[city, airport].round(1),
+        }
+    )
+    return Collected(ScopedFrame(frame, scope=cities[["city_id"]]))
+
+
+def great_circle_km(
+    cities: pd.DataFrame, airports: pd.DataFrame
+) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    """Return the distances between two frames with latitude and longitude, in km: a row a city, a column an airport."""
+    lat_1, lon_1 = (np.radians(cities[name].to_numpy(dtype=float))[:, None] for name in ("latitude", "longitude"))
+    lat_2, lon_2 = (np.radians(airports[name].to_numpy(dtype=float))[None, :] for name in ("latitude", "longitude"))
+    haversine = np.sin((lat_2 - lat_1) / 2) ** 2 + np.cos(lat_1) * np.cos(lat_2) * np.sin((lon_2 - lon_1) / 2) ** 2
+    distances: np.ndarray[tuple[int, int], np.dtype[np.float64]] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(haversine))
+    return distances

@@ -1,0 +1,1 @@
+"""Flight arrivals as a Dagster asset, with its job and schedule."""

@@ -1,0 +1,1 @@
+"""Cities, populations and airports as Dagster assets, with their jobs and schedules."""

@@ -1,0 +1,58 @@
+"""Where the cities are, how many people live in them, and which airports serve them."""
+
+import dagster as dg
+import pandas as pd
+
+from gans_pipeline.collect.geo import (
+    collect_airports,
+    collect_airports_near,
+    collect_cities,
+    collect_populations,
+    join_city_airports,
+    select_cities,
+)
+from gans_pipeline.collect.sources import Sources
+from gans_pipeline.defs.platform.refresh import CitiesConfig, now, refreshed, table_asset
+from gans_pipeline.settings import Settings
+
+
+class SelectionConfig(dg.Config):
+    """Which cities to collect."""
+
+    cities: str = ""
+    """A number of the most populous cities, or titles of Wikipedia articles with commas; empty: GANS_CITIES."""
+
+
+@table_asset("cities", group="geo", kinds={"wikipedia"}, pool="wikipedia")
+def cities(config: SelectionConfig, sources: dg.ResourceParam[Sources]) -> dg.MaterializeResult:
+    """Read from each city's Wikipedia article. A city once collected stays until it is deleted from the table."""
+    return refreshed(collect_cities, sources, config.cities or sources.settings.cities, now=now())
+
+
+@table_asset("populations", group="geo", kinds={"wikipedia"}, pool="wikipedia")
+def populations(config: CitiesConfig, sources: dg.ResourceParam[Sources], cities: pd.DataFrame) -> dg.MaterializeResult:
+    """Every figure of the infobox's population section; `current_populations` shows the one to use for each city."""
+    return refreshed(collect_populations, sources, select_cities(cities, config.cities), now=now())
+
+
+@table_asset("airports", group="geo", kinds={"csv"}, pool="ourairports")
+def airports_of_the_world(sources: dg.ResourceParam[Sources]) -> dg.MaterializeResult:
+    """All of them, from OurAirports (public domain)."""
+    return refreshed(collect_airports, sources, now=now())
+
+
+@table_asset("airports", group="geo", kinds={"rest"}, pool="aerodatabox")
+def airports_near_cities(sources: dg.ResourceParam[Sources], cities: pd.DataFrame) -> dg.MaterializeResult:
+    """Those around the cities, from AeroDataBox."""
+    return refreshed(collect_airports_near, sources, cities, now=now())
+
+
+airports = airports_near_cities if Settings().airports_provider == "aerodatabox" else airports_of_the_world
+
+
+@table_asset("city_airports", group="geo", kinds={"pandas"})
+def city_airports(
+    sources: dg.ResourceParam[Sources], cities: pd.DataFrame, airports: pd.DataFrame
+) -> dg.MaterializeResult:
+    """Found by distance and never by name, so that East London's airport is not one of London's."""
+    return refreshed(join_city_airports, cities, airports, radius_km=sources.settings.airport_radius_km)

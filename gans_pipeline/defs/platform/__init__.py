@@ -1,0 +1,1 @@
+"""What the domains share: resources, and what every asset reports."""

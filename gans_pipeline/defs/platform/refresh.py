@@ -1,0 +1,111 @@
+"""What every asset that is collected has in common: how it retries, what it reports, which cities it can be told."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import dagster as dg
+from pydantic import Field
+
+from gans_pipeline import tables
+from gans_pipeline.collect.outcome import Collected, Failure, NothingCollectedError, NothingToCollectError
+from gans_pipeline.settings import Settings
+from gans_pipeline.sources.http import SourceError, TransientError
+from gans_pipeline.storage.io_manager import column_schema
+
+P = ParamSpec("P")
+
+OWNERS = ["team:data-platform"]
+
+# Sources have retried for about ten seconds by then; half a minute later a provider that restarts is often back.
+RETRY = dg.RetryPolicy(max_retries=1, delay=30, jitter=dg.Jitter.PLUS_MINUS)
+
+NAMED_FAILURES = 50
+
+
+class CitiesConfig(dg.Config):
+    """Which cities a run is about."""
+
+    cities: list[str] = Field(
+        default=[], description="Names, article titles or ids of cities in the database; none means all of them"
+    )
+
+
+def now() -> dt.datetime:
+    """Return the current time in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+def table_asset(
+    name: str, *, group: str, kinds: set[str], pool: str | None = None, **options: Any
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """Declare the asset that fills the table ``name``: retried, and checked for what is missing from it.
+
+    ``pool`` bounds how many runs may ask one provider at once; ``options`` are those of ``dagster.asset``.
+    """
+    complete = dg.AssetCheckSpec(
+        "complete", asset=name, description="Everything that was asked for was fetched and stored."
+    )
+    decorate: Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition] = dg.asset(
+        name=name, group_name=group, kinds=kinds, pool=pool, retry_policy=RETRY, check_specs=[complete], **options
+    )
+    return decorate
+
+
+def refreshed(collector: Callable[P, Collected], *args: P.args, **kwargs: P.kwargs) -> dg.MaterializeResult:
+    """Run a collector and return its rows with what is missing from them.
+
+    An outage (nothing was had) raises ``dagster.Failure``, which is retried only if a later attempt may succeed.
+    """
+    try:
+        collected = collector(*args, **kwargs)
+    except NothingCollectedError as error:
+        raise _failure(str(error), error.failures) from None
+    except (NothingToCollectError, ValueError) as error:
+        raise _failure(str(error), ()) from None
+    except SourceError as error:
+        raise _failure(str(error), (Failure("everything", error),)) from None
+    missing = [str(failure) for failure in collected.failures]
+    sandbox = Settings().sandbox_url
+    return dg.MaterializeResult(
+        value=collected.data,
+        metadata={
+            "source": f"INVENTED DATA from the sandbox at {sandbox}" if sandbox else "the real providers",
+            "rows_fetched": len(collected.frame),
+            "failed": len(missing),
+            **_named(missing),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="complete",
+                passed=not missing,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"failed": len(missing), **_named(missing)},
+            )
+        ],
+    )
+
+
+def _failure(description: str, failures: tuple[Failure, ...]) -> dg.Failure:
+    return dg.Failure(
+        description,
+        metadata={"failed": len(failures), **_named([str(failure) for failure in failures])},
+        allow_retries=any(isinstance(failure.error, TransientError) for failure in failures),
+    )
+
+
+def _named(missing: list[str]) -> dict[str, dg.MetadataValue]:
+    if not missing:
+        return {}
+    rest = f"\n- … and {len(missing) - NAMED_FAILURES} more" if len(missing) > NAMED_FAILURES else ""
+    return {"missing": dg.MetadataValue.md("\n".join(f"- {name}" for name in missing[:NAMED_FAILURES]) + rest)}
+
+
+def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Give an asset what its table says of it (description, columns, name), its owner, and the kind of its store."""
+    table = tables.metadata.tables[spec.key.path[-1]]
+    return spec.replace_attributes(
+        description=f"{table.comment}.\n\n{spec.description or ''}".strip(), owners=OWNERS
+    ).merge_attributes(
+        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.name}, kinds={"mysql"}
+    )

@@ -1,0 +1,36 @@
+"""The resources of all assets.
+
+They read the settings when a run begins, so that no secret becomes part of a definition.
+"""
+
+import dagster as dg
+from sqlalchemy.engine import Engine
+
+from gans_pipeline.collect.sources import Sources
+from gans_pipeline.settings import Settings
+from gans_pipeline.storage.engine import create_engine
+from gans_pipeline.storage.io_manager import MySQLIOManager
+
+
+class SourcesResource(dg.ConfigurableResource[Sources]):
+    """The clients of the providers, with addresses, keys and limits from the ``GANS_…`` variables."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> Sources:
+        """Return the clients for one run."""
+        return Sources(Settings())
+
+
+class Database(MySQLIOManager):
+    """The database of ``GANS_DATABASE_URL``."""
+
+    url: str = "GANS_DATABASE_URL"
+    tables: str = "gans_pipeline.tables:metadata"
+
+    def connect(self) -> Engine:
+        """Return a new engine for the database that the settings name."""
+        return connect(Settings())
+
+
+def connect(settings: Settings) -> Engine:
+    """Return a new engine for the database that the settings name."""
+    return create_engine(settings.database_url.get_secret_value(), tls_ca=settings.database_tls_ca)

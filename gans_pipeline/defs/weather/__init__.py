@@ -1,0 +1,1 @@
+"""Weather forecasts as a Dagster asset, with its job, schedule and sensor."""

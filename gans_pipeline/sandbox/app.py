@@ -1,0 +1,162 @@
+"""The sandbox as an ASGI application: the providers under their paths, the control under ``/_/``.
+
+Here belongs what holds for every provider: latency, planned failures, limits, the journal. Control, for tests:
+
+- ``GET /_/health``: what this is; ``GET /_/requests``: what was asked; ``DELETE /_/requests``: forget it
+- ``PUT /_/now`` ``{"now": "2026-10-25T00:30:00+02:00"}``: the clock stands there; null is the real time
+- ``PUT /_/limits`` ``{"aerodatabox": "own", "open-meteo": {"per_day": 10}}``: enforce; providers left out are lifted
+- ``PUT /_/failures`` ``[{"provider": "open-meteo", "match": "52.52,13.41", "status": 500, "body": "…"}]``: what fails
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gans_pipeline.sandbox import aerodatabox, openmeteo, openweathermap, ourairports, wikipedia
+from gans_pipeline.sandbox.geography import World, build_world
+from gans_pipeline.sandbox.state import OWN_LIMITS, PROVIDERS, Failure, Limits, State
+
+_MODULES: Mapping[str, ModuleType] = {
+    "wikipedia": wikipedia,
+    "openweathermap": openweathermap,
+    "open-meteo": openmeteo,
+    "ourairports": ourairports,
+    "aerodatabox": aerodatabox,
+}
+
+Body = TypeVar("Body")
+
+
+class _Now(BaseModel, extra="forbid"):
+    now: datetime | None
+
+
+_LIMITS = TypeAdapter(dict[str, Limits | Literal["own"]])
+_FAILURES = TypeAdapter(list[Failure])
+_NOW = TypeAdapter(_Now)
+
+
+def create_app(*, cities: int = 30, seed: int = 0, now: datetime | None = None, latency_ms: float = 0) -> Starlette:
+    """Return the sandbox for the ``cities`` largest cities.
+
+    ``now`` stops the clock there (a naive time is UTC); None is the real time. Each answer waits ``latency_ms``.
+    """
+    world, state = build_world(cities, seed), State(now)
+    mounts = [
+        Mount(path, _Provider(name, Router(_MODULES[name].routes(world, state)), state, latency_ms))
+        for name, path in PROVIDERS.items()
+    ]
+    return Starlette(routes=[Mount("/_", routes=_control(world, state)), *mounts])
+
+
+class _Provider:
+    """What every provider does around its answers; a pure ASGI application, which costs 20 µs a request."""
+
+    def __init__(self, name: str, answer: ASGIApp, state: State, latency_ms: float) -> None:
+        self._name = name
+        self._answer = answer
+        self._state = state
+        self._latency_s = latency_ms / 1000
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state, name, status = self._state, self._name, 500
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        query = scope["query_string"].decode("latin-1")
+
+        async def send_and_look(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        state.active[name] += 1
+        try:
+            if self._latency_s:
+                await asyncio.sleep(self._latency_s)
+            chosen = self._failed(path, query) or self._refused(query) or self._answer
+            await chosen(scope, receive, send_and_look)
+        finally:
+            state.active[name] -= 1
+            state.record(name, scope["method"], path, query, status)
+
+    def _failed(self, path: str, query: str) -> Response | None:
+        failure = self._state.failure_for(self._name, path, query)
+        if failure is None:
+            return None
+        kind = "application/json" if failure.body.lstrip()[:1] in ("{", "[") else "text/html; charset=utf-8"
+        return Response(failure.body, failure.status, media_type=kind)
+
+    def _refused(self, query: str) -> Response | None:
+        weight = openmeteo.weight(QueryParams(query)) if self._name == "open-meteo" else 1.0
+        broken = self._state.exceeded(self._name, weight)
+        if broken is None:
+            return None
+        refused: Response = _MODULES[self._name].refusal(*broken)
+        return refused
+
+
+def _control(world: World, state: State) -> list[Route]:
+    async def health(_request: Request) -> Response:
+        return JSONResponse(
+            {
+                "sandbox": "gans",
+                "cities": len(world.cities),
+                "seed": world.seed,
+                "now": state.now().isoformat(),
+            }
+        )
+
+    async def requests(request: Request) -> Response:
+        if request.method == "DELETE":
+            state.forget()
+            return Response(status_code=204)
+        return JSONResponse(state.journal())
+
+    def set_now(body: _Now) -> None:
+        state.set_now(body.now)
+
+    def set_limits(body: dict[str, Limits | Literal["own"]]) -> None:
+        _must_exist(body)
+        state.set_limits({name: OWN_LIMITS[name] if limits == "own" else limits for name, limits in body.items()})
+
+    def set_failures(body: list[Failure]) -> None:
+        _must_exist(failure.provider for failure in body)
+        state.failures = body
+
+    return [
+        Route("/health", health),
+        Route("/requests", requests, methods=["GET", "DELETE"]),
+        Route("/now", _setter(_NOW, set_now), methods=["PUT"]),
+        Route("/limits", _setter(_LIMITS, set_limits), methods=["PUT"]),
+        Route("/failures", _setter(_FAILURES, set_failures), methods=["PUT"]),
+    ]
+
+
+def _must_exist(providers: Any) -> None:
+    unknown = sorted(set(providers) - set(PROVIDERS))
+    if unknown:
+        raise ValueError(f"no such provider: {', '.join(unknown)}; there are {', '.join(PROVIDERS)}")
+
+
+def _setter(adapter: TypeAdapter[Body], apply: Callable[[Body], None]) -> Callable[[Request], Awaitable[Response]]:
+    """Return the handler of a PUT: 204 when it holds from now on, 422 with the reason when the body is not allowed."""
+
+    async def put(request: Request) -> Response:
+        try:
+            apply(adapter.validate_json(await request.body()))
+        except ValidationError as error:
+            return Response(error.json(include_url=False), 422, media_type="application/json")
+        except ValueError as error:
+            return JSONResponse({"message": str(error)}, 422)
+        return Response(status_code=204)
+
+    return put

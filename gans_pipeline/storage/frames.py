@@ -89,10 +89,8 @@ def _column_values(series: "pd.Series[Any]", column: "sa.Column[Any]") -> tuple[
             wrong.setdefault(str(error), []).append(f"row {row}: {_short(value)}")
     problems = []
     if nulls:
-        rows = ", ".join(map(str, nulls[:EXAMPLES]))
-        problems.append(
-            f"{column.name}: NULL is not allowed, but {len(nulls)} rows have none (rows {rows}{_more(nulls)})"
-        )
+        rows = ", ".join(f"row {row}" for row in nulls[:EXAMPLES])
+        problems.append(f"{column.name}: a value is missing where NULL is not allowed ({rows}{_more(nulls)})")
     for reason, examples in wrong.items():
         problems.append(f"{column.name}: {reason} ({'; '.join(examples[:EXAMPLES])}{_more(examples)})")
     return values, problems

@@ -1,0 +1,265 @@
+"""What a write does to a table, on SQLite, MariaDB and MySQL alike."""
+
+import threading
+from typing import Any
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from gans_pipeline.storage.engine import create_engine
+from gans_pipeline.storage.frames import FrameError
+from gans_pipeline.storage.writer import ScopedFrame, WriteError, WriteResult, read, write
+from gans_pipeline_tests.storage.conftest import MONDAY, NOON, TUESDAY, frame, place, places, visit, visits
+
+
+def test_a_second_write_of_the_same_rows_changes_nothing(engine: sa.Engine) -> None:
+    rows = frame(place("Berlin"), place("Paris"))
+    assert write(engine, places, rows) == WriteResult(inserted=2, updated=0, unchanged=0, deleted=0)
+    assert write(engine, places, rows) == WriteResult(inserted=0, updated=0, unchanged=2, deleted=0)
+    assert len(read(engine, places)) == 2
+
+
+def test_new_changed_and_unchanged_rows_are_counted_apart(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin"), place("Paris"), place("Rome", people=None)))
+    result = write(engine, places, frame(place("Berlin"), place("Paris", people=7), place("Rome"), place("Oslo")))
+    assert result == WriteResult(inserted=1, updated=2, unchanged=1, deleted=0)
+    assert read(engine, places, ["name", "people"]).to_dict("list") == {
+        "name": ["Berlin", "Oslo", "Paris", "Rome"],
+        "people": [1, 1, 7, 1],
+    }
+
+
+def test_a_value_that_becomes_null_is_an_update(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    assert write(engine, places, frame(place("Berlin", height_m=None))).updated == 1
+    assert read(engine, places)["height_m"].isna().all()
+
+
+def test_a_column_that_is_not_compared_keeps_its_first_value_until_another_changes(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    later = NOON + pd.Timedelta("1h")
+    assert write(engine, places, frame(place("Berlin", seen_at=later))).unchanged == 1
+    assert read(engine, places)["seen_at"].tolist() == [NOON]
+    write(engine, places, frame(place("Berlin", people=2, seen_at=later)))
+    assert read(engine, places)["seen_at"].tolist() == [later]
+
+
+def test_columns_are_matched_by_name_in_any_order(engine: sa.Engine) -> None:
+    rows = frame(place("Berlin", people=3, height_m=4.0))
+    write(engine, places, rows[["open", "height_m", "seen_at", "people", "name"]])
+    stored = read(engine, places).iloc[0]
+    assert (stored["name"], stored["people"], stored["height_m"]) == ("Berlin", 3, 4.0)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Málaga", "Malaga", "malaga", "MALAGA"),
+        ("ß", "ss", "SS"),
+        ("🛴", "🛵"),
+        ("100 %", "100 %s", "%(x)s"),
+        ("it's", 'it"s', "back\\slash", "back\\\\slash"),
+        ("'; DROP TABLE places; --", "NULL", "null"),
+        ("é", "e\u0301"),
+    ],
+    ids=str,
+)
+def test_texts_that_differ_are_different_keys_and_come_back_as_they_were(
+    engine: sa.Engine, names: tuple[str, ...]
+) -> None:
+    names = tuple(name[:20] for name in names)
+    assert write(engine, places, frame(*(place(name) for name in names))).inserted == len(names)
+    assert set(read(engine, places)["name"]) == set(names)
+    assert write(engine, places, frame(*(place(name) for name in names))).unchanged == len(names)
+
+
+def test_a_time_just_before_midnight_stays_on_its_day(engine: sa.Engine) -> None:
+    late = pd.Timestamp("2026-11-23T23:59:59.700001Z")
+    write(engine, places, frame(place("Berlin", seen_at=late)))
+    assert read(engine, places)["seen_at"].tolist() == [late]
+
+
+def test_a_local_time_is_stored_as_the_same_moment_in_utc(engine: sa.Engine) -> None:
+    first_half_past_two = pd.Timestamp("2026-10-25T02:30").tz_localize("Europe/Berlin", ambiguous=True)
+    write(engine, places, frame(place("Berlin", seen_at=first_half_past_two)))
+    with engine.connect() as connection:
+        stored = connection.execute(sa.text("SELECT seen_at FROM places")).scalar_one()
+    assert str(stored).startswith("2026-10-25 00:30:00")
+
+
+def test_an_empty_frame_writes_nothing_and_loads_with_the_tables_dtypes(engine: sa.Engine) -> None:
+    nothing = pd.DataFrame(columns=[column.name for column in places.columns])
+    assert write(engine, places, nothing) == WriteResult(0, 0, 0, 0)
+    loaded = read(engine, places)
+    assert loaded.empty
+    write(engine, places, frame(place("Berlin")))
+    assert read(engine, places).dtypes.to_dict() == loaded.dtypes.to_dict()
+
+
+def test_nullable_integers_and_times_keep_their_type_when_loaded(engine: sa.Engine) -> None:
+    rows = frame(place("Berlin"), place("Paris"))
+    write(engine, places, rows.assign(people=pd.array([2**53 + 1, None], dtype="Int64")))
+    loaded = read(engine, places)
+    assert str(loaded["people"].dtype) == "Int64"
+    assert loaded["people"].tolist()[0] == 2**53 + 1
+    assert str(loaded["seen_at"].dtype) == "datetime64[us, UTC]"
+    assert str(loaded["open"].dtype) == "bool"
+
+
+BAD_FRAMES: dict[str, tuple[pd.DataFrame, str]] = {
+    "missing column": (frame(place("Oslo")).drop(columns="people"), "columns are missing: people"),
+    "unknown column": (frame(place("Oslo", colour="red")), "unknown to the table: colour"),
+    "column twice": (
+        pd.concat([frame(place("Oslo")), frame(place("Oslo"))[["people"]]], axis=1),
+        "occur twice: people",
+    ),
+    "null key": (frame(place(None)), "name: a value is missing where NULL is not allowed"),  # type: ignore[arg-type]
+    "null where not allowed": (frame(place("Oslo", seen_at=pd.NaT)), "seen_at: a value is missing"),
+    "key twice": (frame(place("Oslo"), place("Oslo")), r"key \(name\) occurs more than once \(rows 0 and 1: 'Oslo'\)"),
+    "text too long": (frame(place("x" * 21)), "name: longer than 20 characters"),
+    "text with NUL": (frame(place("a\0b")), "name: holds a NUL"),
+    "key that ends with a space": (frame(place("Oslo ")), "name: a key that ends with a space"),
+    "infinite number": (frame(place("Oslo", height_m=float("inf"))), "height_m: infinite"),
+    "not a number in a key": (frame(place("Oslo"), place(float("nan"))), "name: a value is missing"),  # type: ignore[arg-type]
+    "text for a number": (frame(place("Oslo", height_m="2")), "height_m: not a number"),
+    "fraction for an integer": (frame(place("Oslo", people=1.5)), "people: not a whole number"),
+    "integer out of range": (frame(place("Oslo", people=2**63)), "people: out of the column's range"),
+    "number for a flag": (frame(place("Oslo", open=1)), "open: neither true nor false"),
+    "naive time": (frame(place("Oslo", seen_at=pd.Timestamp("2026-11-23"))), "seen_at: no time zone"),
+    "text for a time": (frame(place("Oslo", seen_at="2026-11-23")), "seen_at: not a point in time"),
+    "value that a check refuses": (frame(place("Oslo", height_m=9001.0)), "height_m"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FRAMES)
+def test_a_bad_frame_leaves_the_table_as_it_was(engine: sa.Engine, what: str) -> None:
+    bad, message = BAD_FRAMES[what]
+    write(engine, places, frame(place("Berlin")))
+    before = read(engine, places)
+    with pytest.raises((FrameError, WriteError), match=message):
+        write(engine, places, bad)
+    pd.testing.assert_frame_equal(read(engine, places), before)
+
+
+def test_every_offending_column_is_named_in_one_error_with_its_first_rows() -> None:
+    engine = create_engine("sqlite://")
+    bad = frame(*(place(f"{row}" * 30, height_m=float("inf"), open=None) for row in range(5)))
+    with pytest.raises(FrameError) as caught:
+        write(engine, places, bad)
+    assert len(caught.value.problems) == 3
+    assert "row 0: '0000" in caught.value.problems[0]
+    assert "and 2 more" in caught.value.problems[0]
+
+
+def test_replacing_deletes_only_what_its_groups_no_longer_hold(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin"), place("Paris")))
+    first = [visit("Berlin", MONDAY, "a"), visit("Berlin", MONDAY, "b"), visit("Berlin", TUESDAY, "c")]
+    write(engine, visits, frame(*first, visit("Paris", MONDAY, "d")))
+    result = write(engine, visits, frame(visit("Berlin", MONDAY, "b", "again"), visit("Berlin", MONDAY, "e")))
+    assert result == WriteResult(inserted=1, updated=1, unchanged=0, deleted=1)
+    assert read(engine, visits, ["visitor"])["visitor"].tolist() == ["b", "e", "c", "d"]
+
+
+def test_a_group_that_is_named_and_empty_is_emptied(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    write(engine, visits, frame(visit("Berlin", MONDAY, "a"), visit("Berlin", TUESDAY, "b")))
+    nothing = frame(visit("Berlin", MONDAY, "a")).iloc[:0]
+    result = write(engine, visits, ScopedFrame(nothing, pd.DataFrame({"place": ["Berlin"], "day": [MONDAY]})))
+    assert result.deleted == 1
+    assert read(engine, visits)["visitor"].tolist() == ["b"]
+
+
+def test_an_empty_scope_deletes_nothing(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    write(engine, visits, frame(visit("Berlin", MONDAY, "a")))
+    nothing = frame(visit("Berlin", MONDAY, "a")).iloc[:0]
+    result = write(engine, visits, ScopedFrame(nothing, pd.DataFrame({"place": [], "day": []})))
+    assert result == WriteResult(0, 0, 0, 0)
+    assert len(read(engine, visits)) == 1
+
+
+def test_rows_outside_the_named_scope_are_refused(engine: sa.Engine) -> None:
+    scope = pd.DataFrame({"place": ["Berlin"], "day": [MONDAY]})
+    with pytest.raises(FrameError, match="outside the scope"):
+        write(engine, visits, ScopedFrame(frame(visit("Berlin", TUESDAY, "a")), scope))
+
+
+def test_a_reference_to_nothing_is_named_and_refused(engine: sa.Engine) -> None:
+    with pytest.raises(
+        FrameError, match=r"place: 1 values are not in places.name \('Atlantis'\): refresh places first"
+    ):
+        write(engine, visits, frame(visit("Atlantis", MONDAY, "a")))
+
+
+def test_a_failed_insert_keeps_the_rows_that_it_would_have_replaced(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    write(engine, visits, frame(visit("Berlin", MONDAY, "a")))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(_refusing_trigger(engine.dialect.name))
+    with pytest.raises(WriteError, match="visits: not today; nothing was written"):
+        write(engine, visits, frame(visit("Berlin", MONDAY, "b")))
+    assert read(engine, visits)["visitor"].tolist() == ["a"]
+
+
+def _refusing_trigger(dialect: str) -> str:
+    if dialect == "sqlite":
+        return "CREATE TRIGGER no BEFORE INSERT ON visits BEGIN SELECT RAISE(ABORT, 'not today'); END"
+    return (
+        "CREATE TRIGGER no BEFORE INSERT ON visits FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not today'"
+    )
+
+
+def test_the_next_write_on_the_same_connection_works_after_a_failed_one(engine: sa.Engine) -> None:
+    with pytest.raises((FrameError, WriteError)):
+        write(engine, visits, frame(visit("Atlantis", MONDAY, "a")))
+    write(engine, places, frame(place("Atlantis")))
+    assert write(engine, visits, frame(visit("Atlantis", MONDAY, "a"))).inserted == 1
+
+
+def test_writers_of_the_same_keys_at_once_leave_one_row_a_key(engine: sa.Engine) -> None:
+    names = [f"p{number}" for number in range(50)]
+    errors: list[BaseException] = []
+    results: list[WriteResult] = []
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        start.wait()
+        try:
+            results.append(write(engine, places, frame(*(place(name) for name in names))))
+        except Exception as error:  # noqa: BLE001 (a thread's error must reach the test)
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(read(engine, places)) == 50
+    assert sum(result.inserted for result in results) == 50
+
+
+def test_columns_and_rows_can_be_selected_when_loading(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin"), place("Paris", people=9)))
+    assert read(engine, places, ["people"], places.c.name == "Paris").to_dict("list") == {"people": [9]}
+    with pytest.raises(ValueError, match="table places has no column colour"):
+        read(engine, places, ["colour"])
+
+
+def test_an_error_shows_neither_password_nor_rows() -> None:
+    engine = create_engine("mysql+pymysql://someone:top-secret@127.0.0.1:1/nowhere")
+    with pytest.raises(WriteError) as caught:
+        write(engine, places, frame(place("Berlin")))
+    assert "top-secret" not in str(caught.value)
+    assert "Berlin" not in str(caught.value)
+
+
+def _values(rows: pd.DataFrame) -> list[Any]:
+    return rows.to_dict("records")
+
+
+def test_loading_gives_back_what_was_written(engine: sa.Engine) -> None:
+    rows = frame(place("a", people=None, height_m=0.1), place("b", open=False), place("c", height_m=-1e-300))
+    write(engine, places, rows)
+    assert _values(read(engine, places)[["name", "height_m", "open"]]) == _values(rows[["name", "height_m", "open"]])

@@ -40,10 +40,10 @@ lock: .venv/.dev ## Make requirements*.lock anew after a change of pyproject.tom
 # The stamps are younger than what they were made from, so that a second make installs nothing. The locks are complete:
 # --no-deps leaves nothing to resolve, and the project is built by the locked hatchling (--no-build-isolation), offline.
 .venv/.venv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.12 …" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed," \
+		"$(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing): name another with PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments:" \
+		"install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv
 	@touch $@
 

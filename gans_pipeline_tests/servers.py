@@ -30,7 +30,7 @@ START_TIMEOUT_S = 60.0
 
 # Ends the server and removes its data when our end of the pipe closes, which the system does for us however pytest
 # ends: finalizers do not run in a worker that pytest-xdist kills, and each such run would leave a server behind.
-_KEEPER = 'dir=$1; shift; "$@" </dev/null >"$dir/log" 2>&1 & read -r _; kill -9 $!; wait; rm -rf "$dir"'
+_KEEPER = 'dir=$1; shift; "$@" </dev/null >"$dir/log" 2>&1 & read -r _; kill -9 $! 2>/dev/null; wait; rm -rf "$dir"'
 
 
 class NamedServer(NamedTuple):
@@ -97,7 +97,8 @@ def running_server(kind: Kind, binary: str) -> Iterator[sa.URL]:
         "--innodb-buffer-pool-size=64M",
         "--innodb-flush-log-at-trx-commit=0",
         "--skip-log-bin",
-        *(["--mysqlx=OFF"] if kind == "mysql" else []),
+        # MySQL listens on a second port otherwise, and looks for a folder that only its package's own server has
+        *(["--mysqlx=OFF", "--secure-file-priv=NULL"] if kind == "mysql" else []),
     ]
     keeper = subprocess.Popen(
         ["sh", "-c", _KEEPER, "keeper", str(directory), *command],

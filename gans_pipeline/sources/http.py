@@ -9,16 +9,19 @@ behind the same 429 as its rate limit, Open-Meteo's truncated body on a 200).
 """
 
 import logging
-import re
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, quote_plus
 
 import requests
 import tenacity
 from pydantic import SecretStr
+from pyrate_limiter import Limiter, Rate
+from requests.adapters import HTTPAdapter
 from requests_ratelimiter import LimiterSession
 
 from gans_pipeline.settings import ProviderSettings
@@ -73,9 +76,11 @@ class MalformedError(SourceError):
 class Http:
     """GET requests to one provider: rate-limited, timed out, retried, and failing with a :class:`SourceError` only.
 
+    The limits of ``settings`` hold for the process: clients of the same address and limits share them.
     ``explain`` looks at every answer first and returns the error that its body or status means to this provider, or
-    None to leave the judgement to the general rules (2xx is fine; 408, 429 and 5xx are transient; the rest permanent).
-    ``secrets`` are query parameters that are sent and never shown.
+    None to leave the judgement to the general rules (2xx is fine; 408, 425, 429 and 5xx are transient; the rest is
+    permanent). ``secrets`` are query parameters and ``secret_headers`` headers that are sent and never shown; where
+    there are any, redirects are not followed, because requests would take a header along to the host they name.
     """
 
     def __init__(
@@ -86,20 +91,29 @@ class Http:
         *,
         headers: Mapping[str, str] | None = None,
         secrets: Mapping[str, SecretStr] | None = None,
+        secret_headers: Mapping[str, SecretStr] | None = None,
         explain: Callable[[requests.Response], SourceError | None] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.provider = provider
         self.settings = settings
-        self._secrets = {name: secret.get_secret_value() for name, secret in (secrets or {}).items()}
+        self._secrets = _revealed(secrets)
+        revealed_headers = _revealed(secret_headers)
+        self._hidden = _spellings([*self._secrets.values(), *revealed_headers.values()])
+        _redaction.add(self._hidden)
         self._explain = explain
+        gate = _gate(settings)
+        self._slots = gate.slots
         self._session = LimiterSession(
-            per_second=settings.per_second,
-            per_minute=settings.per_minute,
+            limiter=gate.limiter,
+            per_host=False,
+            bucket_name=provider,
             limit_statuses=[],  # a 429 is judged below; the library would fill its bucket and block everyone
         )
-        self._session.headers.update({"User-Agent": user_agent, **(headers or {})})
-        self._slots = threading.BoundedSemaphore(settings.concurrency)
+        self._session.headers.update({"User-Agent": user_agent, **(headers or {}), **revealed_headers})
+        # By default a pool keeps ten connections; more requests at once would each open and drop one of their own.
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=settings.concurrency))
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_be_retried),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -107,87 +121,103 @@ class Http:
             sleep=sleep,
             reraise=True,
         )
-        _keep_out_of_logs(self._secrets.values())
 
     def get_json(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return the decoded JSON body, or None where the answer is 204 (no content)."""
         return self._get(path, params, self._decode_json)
 
     def get_text(self, path: str, params: Mapping[str, Any] | None = None) -> str:
-        """Return the body as text, read as UTF-8."""
-        return self._get(path, params, lambda response: response.content.decode("utf-8", errors="replace"))
+        """Return the body as text; one that is not UTF-8 is malformed, for names would be stored with holes in them."""
+        return self._get(path, params, self._decode_text)
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
     def _get(
-        self, path: str, params: Mapping[str, Any] | None, decode: Callable[[requests.Response], Decoded]
+        self, path: str, params: Mapping[str, Any] | None, decode: Callable[[requests.Response], Decoded | SourceError]
     ) -> Decoded:
-        return self._retrying(self._attempt, path, params, decode)
+        decoded: Decoded = self._retrying(self._attempt, path, params, decode)
+        return decoded
 
     def _attempt(
-        self, path: str, params: Mapping[str, Any] | None, decode: Callable[[requests.Response], Decoded]
+        self, path: str, params: Mapping[str, Any] | None, decode: Callable[[requests.Response], Decoded | SourceError]
     ) -> Decoded:
+        failure: SourceError | None
         try:
             with self._slots:
                 response = self._session.get(
                     self.settings.url + path,
                     params={**(params or {}), **self._secrets},
                     timeout=(CONNECT_TIMEOUT_S, self.settings.timeout_s),
+                    allow_redirects=not self._hidden,
                 )
-        except requests.RequestException as error:
-            # The library's message holds the whole URL, key included, and so would the chained exception.
-            detail = f"GET {path}: {type(error).__name__}: {self._redact(str(error))}"
-            failure: SourceError
-            if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-                failure = PermanentError(self.provider, detail)
-            else:
-                failure = TransientError(self.provider, detail)
-            raise failure from None
-        failure_or_none = self._explain(response) or self._judge(response)
-        if failure_or_none is not None:
-            raise failure_or_none
-        return decode(response)
+        except (requests.RequestException, UnicodeError) as error:
+            # UnicodeError: a header that is not Latin-1, as a key that was pasted with an ellipsis
+            detail = f"GET {path}: {type(error).__name__}: {error}"
+            bad_request = isinstance(error, ValueError)  # what requests and Python say to a bad URL or header
+            failure = PermanentError(self.provider, detail) if bad_request else TransientError(self.provider, detail)
+        else:
+            failure = self._explain(response) or self._judge(response)
+            if failure is None:
+                result = decode(response)
+                if not isinstance(result, SourceError):
+                    return result
+                failure = result
+        # Raised outside the except clause: the library's exception holds the whole URL, and `raise … from None` only
+        # hides it from the traceback, while error trackers walk __context__.
+        failure.detail = self._redact(failure.detail)
+        failure.args = (f"{self.provider}: {failure.detail}",)
+        raise failure
 
     def _judge(self, response: requests.Response) -> SourceError | None:
         if 200 <= response.status_code < 300:
             return None
-        body = self._redact(" ".join(response.text.split()))[:200]
-        detail = f"HTTP {response.status_code} for {response.request.path_url.partition('?')[0]}: {body or 'empty body'}"
         if response.status_code in (408, 425, 429) or response.status_code >= 500:
-            return TransientError(self.provider, detail, retry_after_s=retry_after_s(response))
-        return PermanentError(self.provider, detail)
+            return TransientError(self.provider, describe(response), retry_after_s=retry_after_s(response))
+        return PermanentError(self.provider, describe(response))
 
     def _decode_json(self, response: requests.Response) -> Any:
         if response.status_code == 204:
             return None
         try:
             return response.json()
-        except requests.exceptions.JSONDecodeError:
-            start = self._redact(" ".join(response.text.split()))[:80]
+        except (ValueError, RecursionError):  # not JSON, a number of thousands of digits, or nested beyond all measure
             kind = response.headers.get("Content-Type", "no content type")
-            self._not_json(f"{response.request.path_url.partition('?')[0]}: no JSON but {kind}: {start!r}")
+            return TransientError(self.provider, f"no JSON but {kind}: {describe(response)}")
 
-    def _not_json(self, detail: str) -> NoReturn:
-        raise TransientError(self.provider, detail) from None
+    def _decode_text(self, response: requests.Response) -> str | SourceError:
+        try:
+            return response.content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            path = _path(response)
+            return MalformedError(self.provider, f"{path}: not UTF-8 at byte {error.start}: {error.reason}")
 
     def _redact(self, text: str) -> str:
-        for secret in self._secrets.values():
+        for secret in self._hidden:
             text = text.replace(secret, "***")
-        return re.sub(r"(?i)((?:appid|apikey|api_key|key|token)=)[^&\s'\"]+", r"\1***", text)
+        return text
+
+
+def describe(response: requests.Response) -> str:
+    """Return an answer in one line: its status, the path that was asked (without the query), where its body starts."""
+    body = " ".join(response.text.split())[:200]
+    to = f" to {response.headers['Location']}" if "Location" in response.headers else ""
+    return f"HTTP {response.status_code}{to} for {_path(response)}: {body or 'empty body'}"
+
+
+def _path(response: requests.Response) -> str:
+    return response.request.path_url.partition("?")[0]
 
 
 def retry_after_s(response: requests.Response) -> float | None:
     """Return the seconds that the answer's ``Retry-After`` asks for (as seconds or as an HTTP date), or None."""
     value = response.headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -195,32 +225,86 @@ def _may_be_retried(error: BaseException) -> bool:
     return isinstance(error, TransientError) and (error.retry_after_s or 0) <= LONGEST_WAIT_S
 
 
+_backoff = tenacity.wait_exponential(multiplier=1.2, max=LONGEST_WAIT_S) + tenacity.wait_random(0, 1)
+
+
 def _wait(state: tenacity.RetryCallState) -> float:
-    jittered = tenacity.wait_exponential_jitter(initial=1.2, max=LONGEST_WAIT_S, jitter=1)(state)
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_s if isinstance(error, TransientError) else None
-    return max(asked or 0.0, jittered) if asked else jittered
+    return max(asked or 0.0, _backoff(state))
+
+
+class _Gate(NamedTuple):
+    """What all clients of one address in this process share: the limits are the provider's, not a client's."""
+
+    limiter: Limiter
+    slots: threading.BoundedSemaphore
+
+
+_gates: dict[tuple[str, float, float | None, int], _Gate] = {}
+_gates_lock = threading.Lock()
+
+
+def _gate(settings: ProviderSettings) -> _Gate:
+    key = (settings.url, settings.per_second, settings.per_minute, settings.concurrency)
+    with _gates_lock:
+        if key not in _gates:
+            limiter = Limiter(_rates(settings.per_second, settings.per_minute))
+            _gates[key] = _Gate(limiter, threading.BoundedSemaphore(settings.concurrency))
+        return _gates[key]
+
+
+def _rates(per_second: float, per_minute: float | None) -> list[Rate]:
+    """Return the limits as sliding windows that pyrate-limiter accepts.
+
+    Not left to requests-ratelimiter: it turns 0.9 a second into 9 in 10 seconds, which may all come in the first one,
+    and refuses 1 a second with 200 a minute, where the second limit never binds.
+    """
+    rates = [_rate(per_second, 1)]
+    if per_minute is not None and per_minute < 60 * per_second:
+        rates = [rate for rate in rates if rate.limit < int(per_minute)] + [_rate(per_minute, 60)]
+    return rates
+
+
+def _rate(count: float, seconds: int) -> Rate:
+    whole = max(1, int(count))
+    return Rate(whole, math.ceil(1000 * seconds * whole / count))
+
+
+def _revealed(secrets: Mapping[str, SecretStr] | None) -> dict[str, str]:
+    return {name: secret.get_secret_value().strip() for name, secret in (secrets or {}).items()}
+
+
+def _spellings(secrets: list[str]) -> tuple[str, ...]:
+    """Return the secrets as they may stand in a URL, a header or a body, the longest first."""
+    spelled = {spell(secret) for secret in secrets if secret for spell in (str, quote, quote_plus, _escaped)}
+    return tuple(sorted(spelled, key=len, reverse=True))
+
+
+def _escaped(secret: str) -> str:
+    return repr(secret)[1:-1]
 
 
 class _Redaction(logging.Filter):
-    """urllib3 logs each request's path with its query, key included, at DEBUG."""
+    """urllib3 logs the path of each request with its query, key included, at DEBUG, and at WARNING with bad headers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.secrets: set[str] = set()
+        self._hidden: frozenset[str] = frozenset()
+
+    def add(self, hidden: tuple[str, ...]) -> None:
+        self._hidden |= frozenset(hidden)  # a new set: other threads may be going through the old one
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if any(secret in message for secret in self.secrets):
-            for secret in self.secrets:
+        hidden = [secret for secret in self._hidden if secret in message]
+        if hidden:
+            for secret in sorted(hidden, key=len, reverse=True):
                 message = message.replace(secret, "***")
             record.msg, record.args = message, ()
         return True
 
 
 _redaction = _Redaction()
-logging.getLogger("urllib3.connectionpool").addFilter(_redaction)
-
-
-def _keep_out_of_logs(secrets: Any) -> None:
-    _redaction.secrets.update(secret for secret in secrets if secret)
+for _name in ("urllib3.connectionpool", "urllib3.connection"):
+    logging.getLogger(_name).addFilter(_redaction)

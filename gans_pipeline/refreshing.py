@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -94,7 +95,8 @@ def refresh(assets: list[str], *, cities: str, date: str, console: Console) -> O
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Print a table of what was written, then what is missing and what failed."""
-    table = Table("asset", "inserted", "updated", "unchanged", "deleted", "failed", "seconds", "rows now")
+    headers = ("asset", *COUNTS, "failed", "seconds", "rows")
+    table = Table(*headers, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)  # fits into 80 characters
     for column in table.columns[1:]:
         column.justify = "right"
     for name, asset in outcome.assets.items():

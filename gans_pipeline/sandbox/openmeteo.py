@@ -1,8 +1,10 @@
 """Open-Meteo's forecast: hourly variables, one place (an object) or several (an array), on the grid of its model.
 
-Left out: ``daily``, ``current`` and ``minutely_15``, which the platform does not ask for; they are refused by name.
+``current`` has the values of the full hour at the time of the last quarter of an hour. Left out: ``daily`` and
+``minutely_15``, which the platform does not ask for; they are refused by name.
 """
 
+import math
 import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,6 +23,8 @@ from gans_pipeline.sandbox.state import State
 GRID_DEGREES = 0.07
 PLACES_PER_CALL = 1000
 LONG_LEAD_S = 72 * 3600
+QUARTER_S = 900
+CURRENT_INTERVAL_S = 900
 
 _REASONS = {
     "per_second": "Minutely API request limit exceeded. Please try again in one minute.",
@@ -119,9 +123,9 @@ def _error(reason: str, status: int) -> Response:
 
 
 def _answer(world: World, now: datetime, query: Mapping[str, str]) -> list[dict[str, Any]]:
-    for group in ("daily", "current", "minutely_15"):
+    for group in ("daily", "minutely_15"):
         if group in query:
-            raise _Refused(f"The sandbox serves hourly variables only. Given: {group}.")
+            raise _Refused(f"The sandbox serves hourly and current variables only. Given: {group}.")
     latitudes = _coordinates(query, "latitude", 90)
     longitudes = _coordinates(query, "longitude", 180)
     if len(latitudes) != len(longitudes):
@@ -133,32 +137,45 @@ def _answer(world: World, now: datetime, query: Mapping[str, str]) -> list[dict[
         raise _Refused("Parameter 'timezone' must have the same number of elements as coordinates")
     days = _days(query, "forecast_days", "Forecast days", 16, default=7)
     past_days = _days(query, "past_days", "Past days", 92, default=0)
-    variables = [name for name in query.get("hourly", "").split(",") if name]
-    for name in variables:
-        if name not in _VARIABLES and name not in _NOT_IN_THE_MODEL:
-            raise _Refused(
-                f"Data corrupted at path ''. Cannot initialize SurfacePressureAndHeightVariable<VariableAndPreviousDay,"
-                f" ForecastPressureVariable, ForecastHeightVariable> from invalid String value {name}."
-            )
+    hourly, current = _variables(query, "hourly"), _variables(query, "current")
     units = {parameter: _unit(query, parameter) for parameter in _FACTORS}
-    unix_time = _one_of(query, "timeformat", ("iso8601", "unixtime"), "iso8601") == "unixtime"
+    time_format = _one_of(query, "timeformat", ("iso8601", "unixtime"), "iso8601")
     answers = []
     for number, (latitude, longitude) in enumerate(zip(latitudes, longitudes, strict=True)):
         zone = _zone(world, zones[number if len(zones) > 1 else 0], latitude, longitude)
         place = _place(world.seed, now, latitude, longitude, zone)
         if number:
             place["location_id"] = number
-        if variables:
+        if current:
+            at = int(now.timestamp()) // CURRENT_INTERVAL_S * CURRENT_INTERVAL_S
+            full_hour = [at // weather.HOUR_S * weather.HOUR_S]
+            grid = weather.hours(world.seed, place["latitude"], place["longitude"], full_hour, now)
+            names, values = _hourly(world.seed, place, grid, current, units, now)
+            place["current_units"] = {"time": time_format, "interval": "seconds", **names}
+            first = {name: series[0] for name, series in values.items()}
+            place["current"] = {"time": _stamp(at, zone, time_format), "interval": CURRENT_INTERVAL_S, **first}
+        if current:
+            place |= _series(world.seed, place, "current", current, [_quarter(now)], units, now, unix_time)
+        if hourly:
             times = _hours_of_days(now, zone, past_days, days)
-            grid = weather.hours(world.seed, place["latitude"], place["longitude"], times, now)
-            names, values = _hourly(world.seed, place, grid, variables, units, now)
-            stamps: list[Any] = (
-                times if unix_time else [datetime.fromtimestamp(at, zone).strftime("%Y-%m-%dT%H:%M") for at in times]
-            )
-            place["hourly_units"] = {"time": "unixtime" if unix_time else "iso8601", **names}
-            place["hourly"] = {"time": stamps, **values}
+            place |= _series(world.seed, place, "hourly", hourly, times, units, now, unix_time)
         answers.append(place)
     return answers
+
+
+def _stamp(at: int, zone: ZoneInfo, time_format: str) -> int | str:
+    return at if time_format == "unixtime" else datetime.fromtimestamp(at, zone).strftime("%Y-%m-%dT%H:%M")
+
+
+def _variables(query: Mapping[str, str], group: str) -> list[str]:
+    names = [name for name in query.get(group, "").split(",") if name]
+    for name in names:
+        if name not in _VARIABLES and name not in _NOT_IN_THE_MODEL:
+            raise _Refused(
+                "Data corrupted at path ''. Cannot initialize SurfacePressureAndHeightVariable<VariableAndPreviousDay,"
+                f" ForecastPressureVariable, ForecastHeightVariable> from invalid String value {name}."
+            )
+    return names
 
 
 def _coordinates(query: Mapping[str, str], name: str, limit: int) -> list[float]:
@@ -243,19 +260,33 @@ def _midnight(day: date, zone: ZoneInfo) -> int:
     return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp())
 
 
-def _hourly(
+def _quarter(now: datetime) -> int:
+    return int(now.timestamp()) // QUARTER_S * QUARTER_S
+
+
+def _series(
     seed: int,
     place: Mapping[str, Any],
-    grid: list[weather.Hour],
+    group: str,
     variables: list[str],
+    times: list[int],
     units: Mapping[str, tuple[str, float]],
     now: datetime,
-) -> tuple[dict[str, str], dict[str, list[float | None]]]:
-    """Return units and values. In a tenth of the cells the model ends early: some variables are null after 72 h."""
+    unix_time: bool,
+) -> dict[str, Any]:
+    """Return units and values: lists for the hours, single values for 'current'.
+
+    In a tenth of the cells the model ends early: some variables are null after 72 hours.
+    """
+    grid = weather.hours(seed, place["latitude"], place["longitude"], times, now)
     short = share(seed, "model", place["latitude"], place["longitude"]) < 0.1
     last_known = now.timestamp() + LONG_LEAD_S
-    names: dict[str, str] = {}
-    values: dict[str, list[float | None]] = {}
+    zone = zone_of(place["timezone"])
+    printed: list[Any] = times if unix_time else [f"{datetime.fromtimestamp(at, zone):%Y-%m-%dT%H:%M}" for at in times]
+    names = {"time": "unixtime" if unix_time else "iso8601"}
+    values: dict[str, list[Any]] = {"time": printed}
+    if group == "current":
+        names["interval"], values["interval"] = "seconds", [QUARTER_S]
     for variable in variables:
         if variable in _NOT_IN_THE_MODEL:
             names[variable], values[variable] = "undefined", [None] * len(grid)
@@ -264,13 +295,11 @@ def _hourly(
         names[variable], factor = units.get(unit, (unit, 1.0))
         origin = 32.0 if names[variable] == "°F" else 0.0
         digits = None if variable in _WHOLE_NUMBERS else 3 if names[variable] == "inch" else 2 if unit == "cm" else 1
-        values[variable] = [
-            None
-            if short and variable in _SHORT_LIVED and hour.at > last_known
-            else round(read(hour) * factor + origin, digits)
-            for hour in grid
-        ]
-    return names, values
+        ends = last_known if short and variable in _SHORT_LIVED else math.inf
+        values[variable] = [None if hour.at > ends else round(read(hour) * factor + origin, digits) for hour in grid]
+    if group == "current":
+        return {"current_units": names, "current": {name: series[0] for name, series in values.items()}}
+    return {"hourly_units": names, "hourly": values}
 
 
 def _wmo_code(hour: weather.Hour) -> int:

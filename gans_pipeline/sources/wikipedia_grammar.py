@@ -203,8 +203,8 @@ _KINDS = (
     ),
     (
         "metropolitan",
-        r"metro|metroplex|macro-?metropolis|megalopolis|csa|msa|cma|cbsa|combined statistical area|greater|"
-        r"commuter (?:belt|zone|area)|larger urban zone|"
+        r"metro|metroplex|macro-?metropolis|megalopolis|csa|msa|cma|cbsa|combined statistical area|capital area|"
+        r"greater|commuter (?:belt|zone|area)|larger urban zone|"
         r"metropolitan(?! (?:municipality|city|corporation|borough|district|county|commune|council|town|prefecture))",
     ),
     (

@@ -498,7 +498,9 @@ _OTHER_LABELS = (
     ),
     ("a river", 2, {"mouth", "source", "basin size", "discharge", "length", "tributaries", "river system"}),
     ("an airport", 2, {"airport type", "iata", "serves", "hub for", "elevation amsl", "runways", "owner/operator"}),
-    ("an island", 2, {"archipelago", "adjacent to", "highest point", "coastline", "total islands", "major islands"}),
+    ("a continent", 2, {"countries", "dependencies", "population density", "largest cities", "internet tld"}),
+    ("a former country", 2, {"historical era", "common languages", "today part of", "succeeded by", "preceded by"}),
+    ("an island", 2, {"archipelago", "adjacent to", "highest elevation", "coastline", "total islands"}),
 )  # fmt: skip
 _OTHER_CLASSES = {
     "biography": "a person",

@@ -151,7 +151,7 @@ KINDS = {
     ],
     "estimate": ["Estimate", "Estimated population", "2024 estimate", "Projection"],
     "urban": ["Urban", "Urban area", "Urban agglomeration", "Built-up area", "Conurbation", "Urbanized area"],
-    "metropolitan": ["Metro", "Metro area", "Metropolitan", "Macrometropolis", "Greater London", "CSA"],
+    "metropolitan": ["Metro", "Metro area", "Metropolitan", "Macrometropolis", "Greater London", "Capital Area"],
     "part": ["23 Wards", "Special wards of Tokyo", "Boroughs", "City centre", "Core districts", "Inner city"],
     "other": ["Rural", "Males", "Daytime"],
     None: ["Density", "Urban density", "Rank", "Ranks in China", "Demonym", "Demonym(s)", "Ethnicities", "Households"],

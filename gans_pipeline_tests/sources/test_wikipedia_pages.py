@@ -451,6 +451,9 @@ NOT_CITIES = {
     "is a person": infobox(row("Born", "1 May 1900"), classes="infobox biography vcard"),
     "is a film": infobox(row("Directed by", "N. N."), row("Running time", "90 minutes"), classes="infobox vevent"),
     "is a river": infobox(COUNTRY, row("Source", "Hill"), row("Mouth", "Sea"), COORDINATES, classes=PLAIN),
+    "is a continent": infobox(
+        row("Countries", "54"), row("Dependencies", "3"), row("Population", "1.4 billion"), classes="infobox"
+    ),
     "not that of a city": infobox(row("Opened", "1900"), COORDINATES, classes=PLAIN),
 }  # fmt: skip
 

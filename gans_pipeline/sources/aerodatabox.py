@@ -4,6 +4,7 @@ It is sold through RapidAPI and api.market; one request of either kind costs 2 u
 """
 
 import datetime as dt
+import math
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -335,7 +336,7 @@ class AeroDataBox:
         params = {
             "lat": latitude,
             "lon": longitude,
-            "radiusKm": radius_km,
+            "radiusKm": math.ceil(radius_km),  # whole kilometres only
             "limit": MOST_AIRPORTS,
             "withFlightInfoOnly": "true",
         }

@@ -127,9 +127,10 @@ def _write_once(
     engine: Engine, table: sa.Table, records: list[dict[str, Any]], scope: list[dict[str, Any]]
 ) -> WriteResult:
     with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
-        staging = _stage(connection, table, f"staging_{table.name}", [c.name for c in table.columns], records)
+        key_names = [column.name for column in table.primary_key.columns]
+        staging = _stage(connection, table, f"staging_{table.name}", table.columns.keys(), records, key=key_names)
         _refuse_orphans(connection, table, staging)
-        key = sa.and_(*(table.c[c.name] == staging.c[c.name] for c in table.primary_key.columns))
+        key = sa.and_(*(table.c[name] == staging.c[name] for name in key_names))
         compared = [c for c in table.columns if not c.primary_key and c.info.get("compare", True)]
         differs = sa.or_(sa.false(), *(table.c[c.name].is_distinct_from(staging.c[c.name]) for c in compared))
         matched = _count(connection, sa.select(sa.func.count()).select_from(table.join(staging, key)))
@@ -154,7 +155,7 @@ def _delete_rest_of_scope(
 ) -> int:
     """Delete what the scope holds beyond the staged rows, and return how many rows that were."""
     names = list(scope[0])
-    groups = _stage(connection, table, f"scope_{table.name}", names, scope)
+    groups = _stage(connection, table, f"scope_{table.name}", names, scope, key=names)
     in_scope = sa.and_(*(table.c[name] == groups.c[name] for name in names))
     gone = sa.and_(
         sa.exists().where(in_scope).correlate(table),
@@ -168,14 +169,20 @@ def _delete_rest_of_scope(
 
 
 def _stage(
-    connection: Connection, table: sa.Table, name: str, columns: list[str], records: list[dict[str, Any]]
+    connection: Connection,
+    table: sa.Table,
+    name: str,
+    columns: list[str],
+    records: list[dict[str, Any]],
+    *,
+    key: list[str],
 ) -> sa.Table:
-    """Create a temporary table like (some columns of) the table and fill it; creating one commits nothing."""
+    """Create a temporary table with some of the table's columns and fill it; creating one commits nothing."""
     staging = sa.Table(
         name,
         sa.MetaData(),
         *(
-            sa.Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable, autoincrement=False)
+            sa.Column(c.name, c.type, primary_key=c.name in key, nullable=c.nullable, autoincrement=False)
             for c in table.columns
             if c.name in columns
         ),

@@ -170,6 +170,14 @@ def test_a_group_that_is_named_and_empty_is_emptied(engine: sa.Engine) -> None:
     assert read(engine, visits)["visitor"].tolist() == ["b"]
 
 
+def test_groups_that_share_a_value_are_replaced_each_for_itself(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    write(engine, visits, frame(visit("Berlin", MONDAY, "a"), visit("Berlin", TUESDAY, "b")))
+    scope = pd.DataFrame({"place": ["Berlin", "Berlin"], "day": [MONDAY, TUESDAY]})
+    result = write(engine, visits, ScopedFrame(frame(visit("Berlin", TUESDAY, "b")), scope))
+    assert result == WriteResult(inserted=0, updated=0, unchanged=1, deleted=1)
+
+
 def test_an_empty_scope_deletes_nothing(engine: sa.Engine) -> None:
     write(engine, places, frame(place("Berlin")))
     write(engine, visits, frame(visit("Berlin", MONDAY, "a")))

@@ -13,7 +13,7 @@ def definitions(engine: sa.Engine) -> dict[str, list[str]]:
     """Return each table's and view's definition as the database tells it, a sorted list of its lines."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
-            rows = connection.exec_driver_sql("SELECT tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
+            rows = connection.exec_driver_sql("SELECT tbl_name, sql FROM sqlite_master WHERE sql <> ''").all()
             found: dict[str, list[str]] = {}
             for name, sql in rows:
                 found.setdefault(name, []).extend(re.split(r",?\s*\n\s*|, (?=CONSTRAINT|CHECK|FOREIGN|PRIMARY)", sql))
@@ -29,15 +29,19 @@ def definitions(engine: sa.Engine) -> dict[str, list[str]]:
     }
 
 
-def test_migrations_make_the_declared_tables_and_views(database_url: str, other_database_url: str) -> None:
-    migrated, declared = create_engine(database_url), create_engine(other_database_url)
-    schema.upgrade(migrated)
-    with declared.begin() as connection:
+def test_migrations_make_the_declared_tables_and_views(database_url: str) -> None:
+    engine = create_engine(database_url)
+    schema.upgrade(engine)
+    migrated = definitions(engine)
+    with engine.begin() as connection:
+        for view in VIEWS:
+            connection.exec_driver_sql(f"DROP VIEW {view.name}")
+        metadata.drop_all(connection)
         metadata.create_all(connection)
         for view in VIEWS:
             connection.exec_driver_sql(f"CREATE VIEW {view.name} AS {view.select}")
-    assert set(definitions(migrated)) >= {"cities", "arrivals", "physical_arrivals"}
-    assert definitions(migrated) == definitions(declared)
+    assert set(migrated) >= {"cities", "arrivals", "physical_arrivals"}
+    assert migrated == definitions(engine)
 
 
 def test_a_database_goes_from_empty_to_current_and_stays(database_url: str) -> None:

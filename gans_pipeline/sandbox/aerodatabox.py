@@ -5,9 +5,9 @@ out of its own side, and some airports have an empty name. Left out: XML, and th
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
@@ -20,6 +20,8 @@ from gans_pipeline.sandbox.geography import Airport, World, zone_of
 from gans_pipeline.sandbox.state import State
 
 HOST = "aerodatabox.p.rapidapi.com"
+"""What the host header has to say, if it does not name the host that the request went to: the sandbox's own."""
+
 UNITS_PER_CALL = 2
 LONGEST_WINDOW = timedelta(hours=12)
 FARTHEST_KM = 1000
@@ -34,6 +36,9 @@ _MONTHLY = (
 )
 _TOO_LONG = "The requested period of time be positive and must not be more than 12 hours in duration"
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2})?")
+
+
+N = TypeVar("N", int, float)
 
 
 class _Invalid(Exception):  # noqa: N818
@@ -69,15 +74,15 @@ def _message(text: str, status: int) -> Response:
     return JSONResponse({"message": text}, status)
 
 
-def _paid(request: Request, state: State, answer: Any) -> Response:
+def _paid(request: Request, state: State, answer: Callable[[], Response]) -> Response:
     """Check the key, answer, and charge the units; a window that is too long is charged, an unreadable value is not."""
     key = request.headers.get("x-rapidapi-key", "").strip()
     if key in ("", REJECTED_KEY):
         return _message("Invalid API key. Go to https://docs.rapidapi.com/docs/keys for more info.", 401)
-    if request.headers.get("x-rapidapi-host", "").lower() != HOST:
+    if request.headers.get("x-rapidapi-host", "").lower() not in (HOST, request.url.hostname):
         return _message("You are not subscribed to this API.", 403)
     try:
-        response: Response = answer()
+        response = answer()
     except _Invalid as invalid:
         name, reason = invalid.args
         response = JSONResponse(
@@ -120,20 +125,21 @@ def _seconds_to_next_month(now: datetime) -> int:
 
 
 def _found(world: World, query: Mapping[str, str]) -> Response:
-    latitude, longitude = _number(query, "lat", -90, 90), _number(query, "lon", -180, 180)
-    radius_km = _number(query, "radiusKm", 1, FARTHEST_KM)
-    limit = int(_number(query, "limit", 1, MOST_AIRPORTS))
-    near = [airport for _, airport in world.airport_atlas.within(latitude, longitude, radius_km)][:limit]
-    items = [_listed(world.seed, airport) for airport in near]
+    latitude, longitude = _number(query, "lat", -90, 90, float), _number(query, "lon", -180, 180, float)
+    radius_km = _number(query, "radiusKm", 1, FARTHEST_KM, int)
+    limit = _number(query, "limit", 1, MOST_AIRPORTS, int)
+    _flag(query, "withFlightInfoOnly", False)  # the provider lists airports without flights all the same
+    near = [airport for _, airport in world.airport_atlas.within(latitude, longitude, radius_km) if airport.has_icao]
+    items = [_listed(world.seed, airport) for airport in near[:limit]]
     return JSONResponse({"searchBy": {"lat": latitude, "lon": longitude}, "count": len(items), "items": items})
 
 
-def _number(query: Mapping[str, str], name: str, lowest: float, highest: float) -> float:
+def _number(query: Mapping[str, str], name: str, lowest: int, highest: int, read: Callable[[str], N]) -> N:
     text = query.get(name, "")
     if not text:
         raise _Invalid(name, f"A value for the '{name}' parameter or property was not provided.")
     try:
-        value = float(text)
+        value = read(text)
     except ValueError:
         raise _Invalid(name, f"The value '{text}' is not valid.") from None
     if not lowest <= value <= highest:
@@ -191,7 +197,7 @@ def _board(board: Board, request: Request, code_type: str, now: datetime) -> Res
                 for flight, known in lines
                 if _is_wanted(flight, known, wanted)
             ]
-        elif share(world.seed, "null", code) < 0.5:
+        elif share(world.seed, "null", airport.icao) < 0.5:
             answer[name] = None
     if not any(answer.values()):
         return Response(status_code=204)

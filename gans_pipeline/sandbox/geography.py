@@ -163,6 +163,11 @@ class Airport:
     movements: float
     live: bool
 
+    @property
+    def has_icao(self) -> bool:
+        """Whether ICAO gave the code; small fields stand under a code of their country, such as 07FA."""
+        return self.icao.isalpha()
+
 
 @dataclass(frozen=True)
 class World:
@@ -290,7 +295,7 @@ def _airports(facts: list[Any], continents: Mapping[str, str], towns: Atlas[City
             continue
         town = max((place for _, place in near), key=lambda place: place.population)
         town_of[fact["icao"]] = town
-        if not _is_military(fact["name"]) and fact["iata"] not in _CLOSED:
+        if fact["icao"].isalpha() and not _is_military(fact["name"]) and fact["iata"] not in _CLOSED:
             plain = "International" not in fact["name"]
             served[town.geonames_id].append((plain, distance_km(town, fact["lat"], fact["lon"]), fact["icao"]))
     main_of = {town: min(candidates)[2] for town, candidates in served.items()}

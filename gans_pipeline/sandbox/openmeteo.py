@@ -1,7 +1,7 @@
 """Open-Meteo's forecast: hourly variables, one place (an object) or several (an array), on the grid of its model.
 
-``current`` has the values of the full hour at the time of the last quarter of an hour. Left out: ``daily`` and
-``minutely_15``, which the platform does not ask for; they are refused by name.
+``current`` is what the forecast says for the quarter of an hour. Left out: ``daily`` and ``minutely_15``, which the
+platform does not ask for; they are refused by name.
 """
 
 import math
@@ -24,7 +24,6 @@ GRID_DEGREES = 0.07
 PLACES_PER_CALL = 1000
 LONG_LEAD_S = 72 * 3600
 QUARTER_S = 900
-CURRENT_INTERVAL_S = 900
 
 _REASONS = {
     "per_second": "Minutely API request limit exceeded. Please try again in one minute.",
@@ -100,9 +99,9 @@ def refusal(limit: str, _renewed_in_s: int) -> Response:
 def weight(query: Mapping[str, str]) -> float:
     """Return what a call counts against the limits: 1 a place, more for many variables or days."""
     places = max(1, len(query.get("latitude", "").split(",")))
-    variables = len(query.get("hourly", "").split(",")) / 10
+    variables = sum(len(query[group].split(",")) for group in ("hourly", "current") if query.get(group)) / 10
     days = query.get("forecast_days", "7")
-    return places * max(1.0, variables, variables * (int(days) if days.isdigit() else 7) / 14)
+    return places * max(1.0, variables, variables * (int(days) if days.isdecimal() else 7) / 14)
 
 
 def routes(world: World, state: State) -> list[Route]:
@@ -139,7 +138,7 @@ def _answer(world: World, now: datetime, query: Mapping[str, str]) -> list[dict[
     past_days = _days(query, "past_days", "Past days", 92, default=0)
     hourly, current = _variables(query, "hourly"), _variables(query, "current")
     units = {parameter: _unit(query, parameter) for parameter in _FACTORS}
-    time_format = _one_of(query, "timeformat", ("iso8601", "unixtime"), "iso8601")
+    unix_time = _one_of(query, "timeformat", ("iso8601", "unixtime"), "iso8601") == "unixtime"
     answers = []
     for number, (latitude, longitude) in enumerate(zip(latitudes, longitudes, strict=True)):
         zone = _zone(world, zones[number if len(zones) > 1 else 0], latitude, longitude)
@@ -147,24 +146,12 @@ def _answer(world: World, now: datetime, query: Mapping[str, str]) -> list[dict[
         if number:
             place["location_id"] = number
         if current:
-            at = int(now.timestamp()) // CURRENT_INTERVAL_S * CURRENT_INTERVAL_S
-            full_hour = [at // weather.HOUR_S * weather.HOUR_S]
-            grid = weather.hours(world.seed, place["latitude"], place["longitude"], full_hour, now)
-            names, values = _hourly(world.seed, place, grid, current, units, now)
-            place["current_units"] = {"time": time_format, "interval": "seconds", **names}
-            first = {name: series[0] for name, series in values.items()}
-            place["current"] = {"time": _stamp(at, zone, time_format), "interval": CURRENT_INTERVAL_S, **first}
-        if current:
             place |= _series(world.seed, place, "current", current, [_quarter(now)], units, now, unix_time)
         if hourly:
             times = _hours_of_days(now, zone, past_days, days)
             place |= _series(world.seed, place, "hourly", hourly, times, units, now, unix_time)
         answers.append(place)
     return answers
-
-
-def _stamp(at: int, zone: ZoneInfo, time_format: str) -> int | str:
-    return at if time_format == "unixtime" else datetime.fromtimestamp(at, zone).strftime("%Y-%m-%dT%H:%M")
 
 
 def _variables(query: Mapping[str, str], group: str) -> list[str]:
@@ -195,7 +182,7 @@ def _coordinates(query: Mapping[str, str], name: str, limit: int) -> list[float]
 
 def _days(query: Mapping[str, str], name: str, word: str, limit: int, *, default: int) -> int:
     text = query.get(name, str(default))
-    if not text.isdigit() or int(text) > limit:
+    if not text.isdecimal() or int(text) > limit:
         raise _Refused(f"{word} is invalid. Allowed range 0 to {limit}. Given {text}.")
     return int(text)
 

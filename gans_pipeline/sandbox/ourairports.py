@@ -100,7 +100,7 @@ def airports_csv(airports: Sequence[Airport], left_out: frozenset[str] = frozens
             f"{airport.country_code}-U-A",
             airport.municipality,
             "yes" if airport.scheduled_service else "no",
-            airport.icao,
+            airport.icao if airport.has_icao else "",
             airport.iata,
             airport.icao,
             airport.local_code,

@@ -40,6 +40,7 @@ from gans_pipeline.tables.flights import CODESHARE_STATUSES, FLIGHT_STATUSES
 
 NAME = "aerodatabox"
 RAPIDAPI_HOST = "aerodatabox.p.rapidapi.com"
+"""RapidAPI routes by this header, also behind a proxy of another name."""
 
 HOW_TO_GET_A_KEY = "subscribe at https://rapidapi.com/aedbx-aedbx/api/aerodatabox, a free plan is there"
 

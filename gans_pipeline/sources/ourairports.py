@@ -32,8 +32,6 @@ _REQUIRED = (
     "iata_code",
     "gps_code",
 )
-_SINCE_2025 = ("icao_code",)
-
 FOOT_M = 0.3048
 
 
@@ -63,7 +61,7 @@ def parse_airports(text: str) -> pd.DataFrame:
 def _rows(text: str) -> Iterator[dict[str, Any]]:
     for line, cells in _records(text):
         icao = next(
-            (found for name in (*_SINCE_2025, "gps_code", "ident") if (found := code(cells.get(name), ICAO))), None
+            (found for name in ("icao_code", "gps_code", "ident") if (found := code(cells.get(name), ICAO))), None
         )
         iata, name = code(cells["iata_code"], IATA), fitting_text(cells["name"], airports.c.name)
         if cells["scheduled_service"] != "yes" or cells["type"] not in _SIZES or not (icao and iata and name):

@@ -25,7 +25,7 @@ check: .venv/.dev ## Lint, formatting, types, Dagster definitions
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/dg check defs
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
 
 lock: .venv/.dev ## Make requirements*.lock anew after a change of pyproject.toml; for newer releases delete them first
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --output-file requirements.lock

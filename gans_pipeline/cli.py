@@ -208,7 +208,9 @@ def _sandbox_if_wanted(wanted: bool, cities: str) -> Iterator[None]:
     try:
         requests.get(f"{standing}/_/health", timeout=1).raise_for_status()
     except requests.RequestException:
-        with running(cities=int(cities) if cities.isdigit() else 30) as url:
+        # It knows any city by its title, but lists only so many; a list of all of them makes no one wait.
+        selection = cities or Settings().cities
+        with running(cities=max(30, int(selection)) if selection.isdigit() else 10_000) as url:
             os.environ["GANS_SANDBOX_URL"] = url
             yield
     else:

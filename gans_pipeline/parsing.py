@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.pretty import Pretty
-from rich.table import Table
 
-from gans_pipeline.sources import aerodatabox, open_meteo, openweathermap, ourairports, wikipedia
+from gans_pipeline.sources import aerodatabox, open_meteo, openweathermap, ourairports
+from gans_pipeline.sources import wikipedia_pages as wikipedia
 from gans_pipeline.sources.http import MalformedError, SourceError
 
 SHOWN_ROWS = 50
@@ -30,18 +30,13 @@ def parse(provider: str, file: Path) -> Any:
 
 
 def show(parsed: Any, console: Console) -> None:
-    """Print the parsed answer for people."""
+    """Print the parsed answer for people: an article's facts, or rows without the columns that are empty."""
     if isinstance(parsed, dict):
         console.print(Pretty(parsed))
         return
-    if not parsed:
-        console.print("The answer is in order and holds no row.")
-        return
-    table = Table(*parsed[0])
-    for row in parsed[:SHOWN_ROWS]:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console.print(table)
-    console.print(f"{len(parsed)} rows{f', the first {SHOWN_ROWS} shown' if len(parsed) > SHOWN_ROWS else ''}")
+    rows = pd.DataFrame(parsed).dropna(axis="columns", how="all")
+    console.print(rows.to_string(index=False, max_rows=SHOWN_ROWS), soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{len(rows)} rows")
 
 
 def _wikipedia(text: str) -> Any:

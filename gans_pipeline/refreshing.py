@@ -14,9 +14,11 @@ from rich.table import Table
 
 from gans_pipeline.collect.flights import tomorrows
 from gans_pipeline.collect.outcome import on_progress
+from gans_pipeline.collect.sources import Sources
 from gans_pipeline.definitions import defs
 from gans_pipeline.defs.platform.resources import connect
 from gans_pipeline.settings import Settings
+from gans_pipeline.sources.http import SourceError
 from gans_pipeline.storage.engine import create_database, display_url
 from gans_pipeline.tables import schema
 from gans_pipeline.tables.queries import mixes_with
@@ -63,10 +65,10 @@ def refresh(assets: list[str], *, cities: str, date: str, console: Console) -> O
         raise ValueError(f"no such asset: {', '.join(unknown)}; there are {', '.join(LINEAGE)}")
     selected = [name for name in LINEAGE if not assets or name in assets]
     settings = Settings()
-    _require_keys(selected, settings)
-    _prepare_database(settings, console)
-    instance = _instance()
     tags, run_config = _run_request(selected, cities=cities, date=date)
+    _require_keys(selected, settings)
+    instance = _instance()
+    _prepare_database(settings, console)
     with _ProgressBars(console):
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=[dg.AssetKey(name) for name in selected],
@@ -145,28 +147,27 @@ class _ProgressBars:
 
 
 def _require_keys(selected: list[str], settings: Settings) -> None:
-    """Raise ValueError with the variable and the way to get it, if a provider of these assets needs one."""
-    if settings.sandbox_url:
-        return
-    if settings.contact is None and {"cities", "populations"} & set(selected):
+    """Raise ValueError with the variable and the way to get it, if a provider of these assets needs what is not set."""
+    sources = Sources(settings)
+    airports = "aerodatabox" if settings.airports_provider == "aerodatabox" else "ourairports"
+    clients = {
+        "cities": "wikipedia",
+        "populations": "wikipedia",
+        "airports": airports,
+        "weather_forecasts": "weather",
+        "arrivals": "aerodatabox",
+    }
+    lacking: dict[str, str] = {}
+    for name in selected:
+        try:
+            getattr(sources, clients.get(name, airports))
+        except SourceError as error:
+            lacking[name] = str(error)
+    if lacking:
+        others = [name for name in selected if name not in lacking]
+        without = f"; what needs none: gans refresh {' '.join(others)}" if others else ""
         raise ValueError(
-            "GANS_CONTACT is not set: Wikipedia refuses clients that give no address (a web page or an e-mail of "
-            "yours) in their User-Agent; to try without the real providers: gans refresh --sandbox"
-        )
-    if (
-        settings.weather_provider == "openweathermap"
-        and not settings.openweathermap.key
-        and "weather_forecasts" in selected
-    ):
-        raise ValueError(
-            "GANS_OPENWEATHERMAP_KEY is not set: an account at openweathermap.org has a free one, which works after "
-            "up to 2 hours; without one set GANS_WEATHER_PROVIDER=open-meteo"
-        )
-    paid = {"arrivals"} | ({"airports"} if settings.airports_provider == "aerodatabox" else set())
-    if settings.aerodatabox.key is None and paid & set(selected):
-        raise ValueError(
-            "GANS_AERODATABOX_KEY is not set: subscribe to AeroDataBox (Basic is free) on rapidapi.com and copy "
-            f"its X-RapidAPI-Key; without one: gans refresh {' '.join(name for name in LINEAGE if name not in paid)}"
+            f"{'; '.join(dict.fromkeys(lacking.values()))}{without}; invented data: gans refresh --sandbox"
         )
 
 
@@ -193,7 +194,8 @@ def _prepare_database(settings: Settings, console: Console) -> None:
 
 def _run_request(selected: list[str], *, cities: str, date: str) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the tags (which partitions) and the run configuration (which cities) of the run."""
-    named = [] if cities.isdigit() else [city.strip() for city in cities.split(",") if city.strip()]
+    parts = [part.strip() for part in cities.split(",") if part.strip()]
+    named = [] if any(part.isdigit() for part in parts) else parts
     ops: dict[str, dict[str, Any]] = {"cities": {"config": {"cities": cities}}}
     for name in ("populations", "weather_forecasts", "arrivals"):
         ops[name] = {"config": {"cities": named}}

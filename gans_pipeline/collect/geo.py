@@ -50,26 +50,36 @@ def select_cities(cities: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
 
 
 def choose_titles(sources: Sources, selection: str) -> list[str]:
-    """Return the article titles that a selection means: so many of the most populous cities, or titles with commas.
+    """Return the article titles that a selection means: titles, or numbers of the most populous, with commas.
 
-    Raises ValueError for a selection that is neither.
+    '30' are the 30 most populous cities, '30,Berlin' these and Berlin. Raises ValueError for an empty selection, and for
+    more cities than the list has.
     """
-    titles = [title.strip() for title in selection.split(",") if title.strip()]
-    if not titles:
+    parts = [part.strip() for part in selection.split(",") if part.strip()]
+    if not parts:
         raise ValueError("no cities are selected: give a number of the most populous, or titles of Wikipedia articles")
-    if len(titles) > 1 or not titles[0].isdigit():
-        return list(dict.fromkeys(titles))
-    count = int(titles[0])
-    listed = sources.wikipedia.largest_cities().sort_values("people", ascending=False, kind="stable")
-    return [str(title) for title in listed["title"].head(count)]
+    titles: list[str] = []
+    for part in parts:
+        titles += _most_populous(sources, int(part)) if part.isdigit() else [part]
+    return list(dict.fromkeys(titles))
+
+
+def _most_populous(sources: Sources, count: int) -> list[str]:
+    listed = sources.wikipedia.largest_cities()
+    if count > len(listed):
+        raise ValueError(f"the list has {len(listed)} cities, not {count}: name further ones by their titles")
+    ranked = listed.sort_values("people", ascending=False, kind="stable")
+    return [str(title) for title in ranked["title"].head(count)]
 
 
 def collect_cities(sources: Sources, selection: str, *, now: dt.datetime) -> Collected:
     """Read the article of each selected city: position, country, time zone, Wikidata item."""
 
+    wikipedia = sources.wikipedia
+    provider = wikipedia.name
+
     def fetch(title: str) -> pd.DataFrame:
-        article = sources.wikipedia.article(title)
-        provider = sources.wikipedia.name
+        article = wikipedia.article(title)
         if article.wikidata_id is None or article.revision is None:
             raise MalformedError(provider, f"article {title!r} has no Wikidata item or no revision")
         if article.latitude is None or article.longitude is None:
@@ -108,11 +118,13 @@ def collect_cities(sources: Sources, selection: str, *, now: dt.datetime) -> Col
 def collect_populations(sources: Sources, cities: pd.DataFrame, *, now: dt.datetime) -> Collected:
     """Read all population figures of each city's article, one of them marked as chosen."""
 
+    wikipedia = sources.wikipedia
+
     def fetch(city: City) -> pd.DataFrame:
-        article = sources.wikipedia.article(city.article_title)
+        article = wikipedia.article(city.article_title)
         figures = [figure for figure in article.populations if figure.people is not None]
         if not figures:
-            raise MalformedError(sources.wikipedia.name, f"article {city.article_title!r} gives no population figure")
+            raise MalformedError(wikipedia.name, f"article {city.article_title!r} gives no population figure")
         rows = pd.DataFrame(
             {
                 "city_id": city.city_id,
@@ -126,7 +138,7 @@ def collect_populations(sources: Sources, cities: pd.DataFrame, *, now: dt.datet
                 "revision": article.revision,
             }
         )
-        return sources.stamp(rows, sources.wikipedia.name, now)
+        return sources.stamp(rows, wikipedia.name, now)
 
     _, frame, failures = collect_each(
         each_city(cities),
@@ -147,9 +159,11 @@ def collect_airports(sources: Sources, *, now: dt.datetime) -> Collected:
 def collect_airports_near(sources: Sources, cities: pd.DataFrame, *, now: dt.datetime) -> Collected:
     """Ask AeroDataBox for the airports within the radius of each city; an airport of two cities is kept once."""
 
+    aerodatabox = sources.aerodatabox
+
     def fetch(city: City) -> pd.DataFrame:
-        found = sources.aerodatabox.airports_near(city.latitude, city.longitude, sources.settings.airport_radius_km)
-        return sources.stamp(_with_timezone(found), sources.aerodatabox.name, now)
+        found = aerodatabox.airports_near(city.latitude, city.longitude, sources.settings.airport_radius_km)
+        return sources.stamp(_with_timezone(found), aerodatabox.name, now)
 
     _, frame, failures = collect_each(
         each_city(cities),

@@ -7,6 +7,7 @@ import pandas as pd
 
 from gans_pipeline.settings import ProviderSettings, Settings
 from gans_pipeline.sources.aerodatabox import AeroDataBox
+from gans_pipeline.sources.http import PermanentError
 from gans_pipeline.sources.open_meteo import OpenMeteo
 from gans_pipeline.sources.openweathermap import OpenWeatherMap
 from gans_pipeline.sources.ourairports import OurAirports
@@ -21,7 +22,12 @@ class Sources:
 
     @cached_property
     def wikipedia(self) -> Wikipedia:
-        """English Wikipedia."""
+        """English Wikipedia, which answers 403 to clients that name no contact."""
+        if self.settings.contact is None:
+            raise PermanentError(
+                Wikipedia.name,
+                "no contact: set GANS_CONTACT to a web page or an e-mail address of yours (their robot policy)",
+            )
         return Wikipedia(self.settings.wikipedia, self.settings.user_agent)
 
     @cached_property

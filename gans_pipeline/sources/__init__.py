@@ -1,1 +1,1 @@
-"""One module a provider: its HTTP client and the pure parser of its payloads, and nothing about databases or Dagster."""
+"""One module a provider: its HTTP client and the pure parser of its payloads. Databases and Dagster are elsewhere."""

@@ -80,7 +80,7 @@ def create_database(url: str | URL, *, tls_ca: str | None = None) -> bool:
     url = make_url(url)
     if url.get_backend_name() == "sqlite" or not url.database:
         return False
-    server = create_engine(url.set(database=None), tls_ca=tls_ca)
+    server = create_engine(url._replace(database=None), tls_ca=tls_ca)  # set() takes None for 'as it is'
     try:
         with server.connect() as connection:
             known = sa.text("SELECT 1 FROM information_schema.schemata WHERE schema_name = :name")

@@ -58,6 +58,17 @@ def test_an_outage_is_an_error_and_not_an_empty_table(sources: Sources, sandbox:
         geo.collect_cities(sources, "Lagos,Mumbai", now=NOW)
 
 
+def test_a_number_and_titles_can_be_asked_for_together(sources: Sources) -> None:
+    titles = geo.choose_titles(sources, "2, Lagos")
+    assert len(titles) == 3
+    assert titles[2] == "Lagos"
+
+
+def test_more_cities_than_the_list_has_are_refused(sources: Sources) -> None:
+    with pytest.raises(ValueError, match="the list has 30 cities, not 31"):
+        geo.collect_cities(sources, "31", now=NOW)
+
+
 def test_a_selection_of_nothing_is_refused(sources: Sources) -> None:
     with pytest.raises(ValueError, match="no cities are selected"):
         geo.collect_cities(sources, " , ", now=NOW)

@@ -25,11 +25,11 @@ def run(engine: sa.Engine, *assets: dg.AssetsDefinition, **options: Any) -> dg.E
 def asset(name: str, value: Any, **options: Any) -> dg.AssetsDefinition:
     """Return an asset with this value."""
 
-    @dg.asset(name=name, **options)
     def made() -> Any:
         return value
 
-    return made
+    definition: dg.AssetsDefinition = dg.asset(name=name, **options)(made)
+    return definition
 
 
 def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:

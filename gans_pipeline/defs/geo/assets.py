@@ -2,6 +2,7 @@
 
 import dagster as dg
 import pandas as pd
+from pydantic import Field
 
 from gans_pipeline.collect.geo import (
     collect_airports,
@@ -19,8 +20,10 @@ from gans_pipeline.settings import Settings
 class SelectionConfig(dg.Config):
     """Which cities to collect."""
 
-    cities: str = ""
-    """A number of the most populous cities, or titles of Wikipedia articles with commas; empty: GANS_CITIES."""
+    cities: str = Field(
+        default="",
+        description="How many of the most populous, titles of Wikipedia articles, or both, with commas; default: GANS_CITIES",
+    )
 
 
 @table_asset("cities", group="geo", kinds={"wikipedia"}, pool="wikipedia")

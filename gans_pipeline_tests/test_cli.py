@@ -1,0 +1,337 @@
+"""The ``gans`` command as a person uses it: real arguments, exit statuses, what it prints."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import requests
+import sqlalchemy as sa
+
+from gans_pipeline import cli, tables
+from gans_pipeline.sandbox import running
+from gans_pipeline.storage.engine import create_engine
+from gans_pipeline.storage.writer import read, write
+from gans_pipeline.tables import schema
+
+TABLES = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals"}
+
+
+@dataclass
+class Done:
+    """What a command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Gans = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[str]:
+    """A sandbox of thirty cities with a fixed clock."""
+    import datetime as dt
+
+    with running(cities=30, now=dt.datetime.now(dt.UTC).replace(minute=5)) as url:
+        yield url
+
+
+@pytest.fixture
+def gans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gans:
+    """Run ``gans`` with these arguments in an empty folder with a Dagster home."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["gans", *arguments])
+        capsys.readouterr()
+        status: object = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = ended.code
+        printed = capsys.readouterr()
+        return Done(int(str(status or 0)), printed.out, printed.err)
+
+    return run
+
+
+def stored(url: str) -> dict[str, int]:
+    """Return the number of rows of each table."""
+    engine = create_engine(url)
+    return {name: len(read(engine, table)) for name, table in tables.metadata.tables.items()}
+
+
+def test_a_refresh_fills_six_tables_and_a_second_one_adds_no_row(
+    gans: Gans, sandbox: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANS_DATABASE_URL", database_url)
+    monkeypatch.setenv("GANS_SANDBOX_URL", sandbox)
+    first = gans("refresh", "--cities", "3")
+    assert first.status == 0, first.out + first.err
+    assert "INVENTED DATA" in first.out
+    rows = stored(database_url)
+    assert set(rows) == TABLES
+    assert all(rows.values())
+    second = gans("refresh", "--cities", "3")
+    assert second.status == 0
+    assert stored(database_url) == rows
+    printed = [line.split() for line in second.out.splitlines()]
+    inserted = {words[0]: words[1] for words in printed if len(words) > 6 and words[0] in TABLES}
+    assert inserted == dict.fromkeys(TABLES, "0")
+    answered = json.loads(gans("status", "--json").out)
+    assert {name: content["rows"] for name, content in answered.items()} == rows
+    assert answered["weather_forecasts"]["newest"].endswith(":00:00+00:00")
+
+
+@pytest.fixture
+def small(gans: Gans, sandbox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gans]:
+    """``gans`` on an embedded database, with the sandbox set and nothing failing."""
+    monkeypatch.setenv("GANS_DATABASE_URL", f"sqlite:///{tmp_path / 'gans.db'}")
+    monkeypatch.setenv("GANS_SANDBOX_URL", sandbox)
+    yield gans
+    requests.put(f"{sandbox}/_/failures", json=[], timeout=5)
+
+
+def fail(sandbox: str, **failure: Any) -> None:
+    """Make the sandbox answer some requests with an error."""
+    requests.put(f"{sandbox}/_/failures", json=[failure], timeout=5).raise_for_status()
+
+
+def test_a_failing_city_is_named_the_others_are_stored_and_the_status_is_2(
+    small: Gans, sandbox: str, tmp_path: Path
+) -> None:
+    fail(sandbox, provider="wikipedia", match="Istanbul", status=404)
+    done = small("refresh", "cities", "weather_forecasts", "--cities", "Lagos,Istanbul")
+    assert done.status == 1  # forecasts were asked for a city that is not in the table
+    assert "Istanbul" in done.out
+    done = small("refresh", "cities", "--cities", "Lagos,Istanbul")
+    assert done.status == 2
+    assert re.search(r"cities lacks Istanbul: wikipedia: .*404", done.out)
+    assert read(create_engine(f"sqlite:///{tmp_path / 'gans.db'}"), tables.cities)["name"].tolist() == ["Lagos"]
+
+
+def test_an_outage_fails_the_asset_and_those_that_need_it_and_nothing_else(small: Gans, sandbox: str) -> None:
+    fail(sandbox, provider="wikipedia", match="", status=403)
+    done = small("refresh", "cities", "airports", "city_airports", "--cities", "2")
+    assert done.status == 1
+    assert "cities failed: wikipedia" in done.out
+    assert "city_airports failed: not run, since something that it needs failed" in done.out
+    assert "Traceback" not in done.out + done.err
+    answered = json.loads(small("status", "--json").out)
+    assert answered["cities"]["rows"] == 0
+    assert answered["airports"]["rows"] > 1000
+
+
+def test_tables_can_be_refreshed_one_by_one(small: Gans) -> None:
+    assert small("refresh", "cities", "--cities", "New York City").status == 0
+    assert small("refresh", "airports", "city_airports").status == 0
+    done = small("refresh", "arrivals", "--date", "2026-11-24")
+    assert done.status == 0, done.out
+    arrivals = read(create_engine(f"sqlite:///{Path.cwd() / 'gans.db'}"), tables.arrivals)
+    assert {str(day) for day in arrivals["local_date"]} == {"2026-11-24"}
+    assert {"KJFK", "KLGA", "KEWR"} <= set(arrivals["airport_icao"])
+
+
+def test_an_unknown_asset_is_one_line(small: Gans) -> None:
+    done = small("refresh", "wheather")
+    assert done.status == 1
+    assert done.err.strip().startswith("gans: no such asset: wheather; there are cities, populations")
+    assert done.err.count("\n") == 1
+
+
+def test_a_date_that_is_none_is_one_line(small: Gans) -> None:
+    done = small("refresh", "arrivals", "--date", "tomorrow")
+    assert (done.status, done.err.strip()) == (1, "gans: --date tomorrow is not a date such as 2026-11-24")
+
+
+def test_a_table_that_comes_first_and_is_empty_is_named(small: Gans) -> None:
+    done = small("refresh", "weather_forecasts")
+    assert done.status == 1
+    assert "weather_forecasts failed: there is nothing to ask for" in done.out
+
+
+@pytest.mark.parametrize(
+    ("environment", "asset", "message"),
+    [
+        ({}, "cities", "set GANS_CONTACT"),
+        ({"GANS_WEATHER_PROVIDER": "openweathermap"}, "weather_forecasts", "GANS_OPENWEATHERMAP_KEY"),
+        ({}, "arrivals", "GANS_AERODATABOX_KEY"),
+        ({"GANS_AIRPORTS_PROVIDER": "aerodatabox"}, "airports", "GANS_AERODATABOX_KEY"),
+    ],
+)
+def test_a_missing_key_is_one_line_that_names_the_variable(
+    gans: Gans, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], asset: str, message: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = gans("refresh", asset)
+    assert done.status == 1
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_an_invalid_setting_is_one_line_without_its_value(gans: Gans, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANS_AERODATABOX_URL", "no-url-but-a-secret")
+    done = gans("refresh")
+    assert done.status == 1
+    assert "GANS_AERODATABOX_URL" in done.err
+    assert "secret" not in done.err
+
+
+def test_invented_data_is_not_mixed_with_real_data(small: Gans, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert small("refresh", "cities", "--cities", "1").status == 0
+    monkeypatch.delenv("GANS_SANDBOX_URL")
+    monkeypatch.setenv("GANS_CONTACT", "ops@example.org")
+    done = small("refresh", "cities")
+    assert done.status == 1
+    assert "holds invented data (cities), which real data must not be mixed with" in done.err
+
+
+def test_real_data_is_not_overwritten_by_the_sandbox(small: Gans, tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'gans.db'}")
+    schema.upgrade(engine)
+    real = {
+        "city_id": [64],
+        "name": ["Berlin"],
+        "country_code": ["DE"],
+        "latitude": [52.52],
+        "longitude": [13.405],
+        "timezone": ["Europe/Berlin"],
+        "article_title": ["Berlin"],
+        "revision": [1],
+        "provider": ["wikipedia"],
+        "retrieved_at": [pd.Timestamp.now("UTC")],
+    }
+    write(engine, tables.cities, pd.DataFrame(real))
+    done = small("refresh")
+    assert done.status == 1
+    assert "holds real data (cities), which invented data must not be mixed with" in done.err
+
+
+def test_the_database_is_made_checked_and_named(gans: Gans, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANS_DATABASE_URL", database_url)
+    before = gans("db", "check")
+    assert (before.status, before.err.strip()) == (1, "gans: the database has no tables yet: run gans db upgrade")
+    assert gans("db", "upgrade").status == 0
+    assert "has the newest schema" in gans("db", "check").out
+    with create_engine(database_url).begin() as connection:
+        connection.exec_driver_sql("DELETE FROM alembic_version")
+    assert gans("db", "check").status == 1
+
+
+def test_a_database_that_the_server_does_not_have_is_made(
+    gans: Gans, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = sa.make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=str(Path.cwd() / "new" / "folder" / "gans.db"))
+    else:
+        url = url.set(database=f"{url.database}_new")
+    monkeypatch.setenv("GANS_DATABASE_URL", url.render_as_string(hide_password=False))
+    try:
+        assert gans("db", "upgrade").status == 0
+        assert gans("db", "check").status == 0
+    finally:
+        if url.get_backend_name() != "sqlite":
+            with create_engine(database_url).begin() as connection:
+                connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {url.database}")
+
+
+def test_a_database_that_does_not_answer_is_one_line_without_the_password(
+    gans: Gans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANS_DATABASE_URL", "mysql+pymysql://gans:top-secret@127.0.0.1:1/gans")
+    done = gans("db", "check")
+    assert done.status == 1
+    assert "the database does not answer" in done.err
+    assert "top-secret" not in done.err + done.out
+
+
+def test_the_committed_diagram_is_up_to_date(gans: Gans, tmp_path: Path) -> None:
+    assert gans("db", "erd", str(tmp_path / "database.md")).status == 0
+    committed = Path(cli.__file__).parents[1] / "docs" / "database.md"
+    assert (tmp_path / "database.md").read_text() == committed.read_text(), "run: gans db erd"
+
+
+FIDS = {
+    "arrivals": [
+        {
+            "departure": {"airport": {"icao": "EHAM", "iata": "AMS", "name": "Amsterdam"}, "quality": []},
+            "arrival": {
+                "scheduledTime": {"utc": "2026-11-24 11:45Z", "local": "2026-11-24 12:45+01:00"},
+                "quality": [],
+            },
+            "number": "KL 1825",
+            "status": "Expected",
+            "codeshareStatus": "IsOperator",
+            "isCargo": False,
+        }
+    ]
+}
+
+
+def test_a_saved_answer_is_parsed(gans: Gans, tmp_path: Path) -> None:
+    saved = tmp_path / "fids.json"
+    saved.write_text(json.dumps(FIDS))
+    done = gans("parse", "aerodatabox", str(saved), "--json")
+    (row,) = json.loads(done.out)
+    assert (done.status, row["flight_number"], row["origin_icao"]) == (0, "KL 1825", "EHAM")
+    assert row["scheduled_at"].startswith("2026-11-24T11:45:00")
+    assert "KL 1825" in gans("parse", "aerodatabox", str(saved)).out
+
+
+def test_an_article_is_parsed_from_html_and_from_the_apis_json(gans: Gans, tmp_path: Path) -> None:
+    infobox = (
+        '<table class="infobox ib-settlement vcard"><tr><th class="infobox-above"><div class="fn">Ulm</div></th></tr>'
+        '<tr class="mergedtoprow"><th scope="row" class="infobox-label">Country</th><td>Germany</td></tr>'
+        '<tr class="mergedtoprow"><th colspan="2" class="infobox-header">Population<div> (2023-12-31)</div></th></tr>'
+        '<tr class="mergedrow"><th scope="row">• Total</th><td>129,942</td></tr></table>'
+    )
+    (tmp_path / "ulm.html").write_text(infobox)
+    (tmp_path / "ulm.json").write_text(json.dumps({"parse": {"title": "Ulm", "revid": 5, "text": infobox}}))
+    for name in ("ulm.html", "ulm.json"):
+        found = json.loads(gans("parse", "wikipedia", name, "--json").out)
+        assert (found["title"], found["country"], found["population"]) == ("Ulm", "Germany", 129942)
+        assert found["population_as_of"] == "2023-12-31"
+
+
+@pytest.mark.parametrize(
+    ("provider", "text"),
+    [
+        ("wikipedia", "<html><body><p>Georgia most commonly refers to:</p></body></html>"),
+        ("openweathermap", '{"cod":"200","list":[{"dt":1,"main":{}}]}'),
+        ("open-meteo", "{}"),
+        ("ourairports", "<html>Not Found</html>"),
+        ("aerodatabox", '{"arrivals":[{"number":"KL 1"}]}'),
+        ("aerodatabox", '{"arrivals":[{"numb'),
+    ],
+)
+def test_a_refused_answer_is_one_line_with_the_reason_and_status_1(
+    gans: Gans, tmp_path: Path, provider: str, text: str
+) -> None:
+    (tmp_path / "saved").write_text(text)
+    done = gans("parse", provider, "saved", "--json")
+    assert done.status == 1
+    assert done.out == ""
+    assert done.err.startswith(f"gans: saved: refused: {provider}: ")
+    assert done.err.count("\n") == 1
+
+
+def test_an_unknown_provider_is_one_line(gans: Gans, tmp_path: Path) -> None:
+    (tmp_path / "saved").write_text("{}")
+    assert gans("parse", "skynet", "saved").err.startswith("gans: no such provider: skynet; there are wikipedia,")
+
+
+def test_help_names_every_command(gans: Gans) -> None:
+    printed = gans("--help").out
+    assert all(command in printed for command in ("refresh", "status", "parse", "sandbox", "db"))
+    assert "Exit status" in gans("refresh", "--help").out

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("sqlite:///data/gans.db")
     database_tls_ca: str | None = None
     cities: str = "30"
-    airport_radius_km: float = Field(default=60, gt=0, le=500)
+    airport_radius_km: float = Field(default=80, gt=0, le=500)  # Narita is 63 km from the centre of Tokyo
     contact: str | None = None
     weather_provider: Literal["openweathermap", "open-meteo"] | None = None
     airports_provider: Literal["ourairports", "aerodatabox"] = "ourairports"

@@ -52,8 +52,8 @@ def select_cities(cities: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
 def choose_titles(sources: Sources, selection: str) -> list[str]:
     """Return the article titles that a selection means: titles, or numbers of the most populous, with commas.
 
-    '30' are the 30 most populous cities, '30,Berlin' these and Berlin. Raises ValueError for an empty selection, and for
-    more cities than the list has.
+    '30' are the 30 most populous cities, '30,Berlin' these and Berlin. Raises ValueError for an empty selection, and
+    for more cities than the list has.
     """
     parts = [part.strip() for part in selection.split(",") if part.strip()]
     if not parts:

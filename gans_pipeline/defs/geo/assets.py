@@ -22,7 +22,7 @@ class SelectionConfig(dg.Config):
 
     cities: str = Field(
         default="",
-        description="How many of the most populous, titles of Wikipedia articles, or both, with commas; default: GANS_CITIES",
+        description="How many of the most populous, titles of articles, or both, with commas; default: GANS_CITIES",
     )
 
 

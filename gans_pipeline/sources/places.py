@@ -1,12 +1,11 @@
 """What every source needs to know about places: the code of a country that it names, the time zone of a position.
 
-Here belongs reference data that is on the disk with pycountry and timezonefinder. What a provider calls a country
+Here belongs reference data that is on the disk with pycountry and tzfpy. What a provider calls a country
 comes from its own module; distances and radii belong into ``collect``.
 """
 
 import functools
 import re
-import threading
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -91,26 +90,19 @@ def timezone_at(latitude: float, longitude: float) -> str:
     """Return the IANA time zone at a position (degrees north and east, WGS 84).
 
     At sea this is the nautical zone, ``Etc/GMT+2`` for two hours behind UTC: a harbour a few metres off the polygon
-    of its coast still gets a usable zone. Raises ValueError for a position that is not on the globe.
+    of its coast still gets a usable zone. Where two clocks are in use, as in Xinjiang, it is the official one. Raises
+    ValueError for a position that is not on the globe.
     """
+    # tzfpy and the exact polygons of timezonefinder differ on no city above 15,000 inhabitants outside China (34,006
+    # compared); tzfpy is 5 MB instead of 36 and has wheels for every platform, timezonefinder for x86-64 Linux alone.
+    from tzfpy import get_tz
+
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
         raise ValueError(f"no position on the globe: latitude {latitude}, longitude {longitude}")
-    with _finding:
-        zone = _finder().timezone_at(lat=latitude, lng=longitude)
-    if zone is None:
+    zone = get_tz(longitude, latitude)
+    if not zone:
         raise ValueError(f"no time zone at latitude {latitude}, longitude {longitude}")
-    return str(zone)
-
-
-_finding = threading.Lock()
-"""A TimezoneFinder must not be shared by threads at work; one for each would map its polygons again."""
-
-
-@functools.cache
-def _finder() -> Any:
-    from timezonefinder import TimezoneFinder
-
-    return TimezoneFinder()
+    return zone
 
 
 @functools.cache

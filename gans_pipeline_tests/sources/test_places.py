@@ -99,6 +99,7 @@ def test_a_position_has_the_time_zone_of_its_land() -> None:
     assert timezone_at(52.52, 13.405) == "Europe/Berlin"
     assert timezone_at(40.71278, -74.00611) == "America/New_York"
     assert timezone_at(28.61, 77.23) == "Asia/Kolkata"
+    assert timezone_at(43.825, 87.6) == "Asia/Shanghai"  # Ürümqi: trains and flights run by Beijing's time
 
 
 def test_a_position_at_sea_has_the_nautical_zone() -> None:

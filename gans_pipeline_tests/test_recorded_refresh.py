@@ -99,7 +99,8 @@ def test_recorded_payloads_are_stored_as_a_person_reads_them(
     assert cities["city_id"].to_dict() == WIKIDATA_ITEMS
     assert cities["country_code"].to_dict() == {"Tokyo": "JP", "Nagoya": "JP", "Granada": "ES"}
     assert cities["timezone"].to_dict() == {"Tokyo": "Asia/Tokyo", "Nagoya": "Asia/Tokyo", "Granada": "Europe/Madrid"}
-    assert cities.loc["Granada", ["latitude", "longitude"]].tolist() == [37.17806, -3.60083]
+    granada = cities.to_dict("index")["Granada"]
+    assert (granada["latitude"], granada["longitude"]) == (37.17806, -3.60083)
     assert set(cities["revision"]) == {REVISION}
     assert set(cities["provider"]) == {"wikipedia"}
 

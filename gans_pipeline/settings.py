@@ -131,7 +131,7 @@ class Settings(BaseSettings):
             sandboxed = provider.model_copy(
                 update={
                     "url": base + route,
-                    "key": SecretStr("sandbox"),
+                    "key": SecretStr("sandbox-key"),
                     "per_second": SANDBOX_PER_SECOND,
                     "per_minute": None,
                     "concurrency": SANDBOX_CONCURRENCY,

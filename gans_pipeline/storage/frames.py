@@ -30,14 +30,14 @@ class FrameError(ValueError):
 def problems(frame: pd.DataFrame, table: sa.Table) -> list[str]:
     """Return everything that keeps the frame from being written to the table; an empty list if nothing does."""
     try:
-        to_records(frame, table)
+        to_values(frame, table)
     except FrameError as error:
         return error.problems
     return []
 
 
-def to_records(frame: pd.DataFrame, table: sa.Table) -> list[dict[str, Any]]:
-    """Return the frame's rows as Python values that the table's columns accept, columns matched by name.
+def to_values(frame: pd.DataFrame, table: sa.Table) -> dict[str, list[Any]]:
+    """Return the frame column by column as Python values that the table's columns accept, matched by name.
 
     Raises :class:`FrameError` with every offending column and the first offending rows.
     """
@@ -55,8 +55,7 @@ def to_records(frame: pd.DataFrame, table: sa.Table) -> list[dict[str, Any]]:
         found.extend(_duplicate_keys(values, table))
     if found:
         raise FrameError(table.name, found)
-    names = list(values)
-    return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    return values
 
 
 def _shape_problems(frame: pd.DataFrame, table: sa.Table) -> Iterator[str]:

@@ -6,8 +6,9 @@ How a table is written is declared on the table: ``info={"write": Upsert()}`` or
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -15,9 +16,13 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.engine import Connection, Engine
 
-from gans_pipeline.storage.frames import EXAMPLES, FrameError, to_frame, to_records
+from gans_pipeline.storage.frames import EXAMPLES, FrameError, to_frame, to_values
 
 ATTEMPTS = 5
+CHUNK_ROWS = 5_000
+Values = dict[str, list[Any]]
+"""Rows, column by column."""
+
 DEADLOCK, LOCK_TIMEOUT, DUPLICATE_KEY = 1213, 1205, 1062
 
 
@@ -70,8 +75,8 @@ def write(engine: Engine, table: sa.Table, data: pd.DataFrame | ScopedFrame) -> 
     """
     mode: Upsert | Replace = table.info.get("write", Upsert())
     frame = data.frame if isinstance(data, ScopedFrame) else data
-    records = to_records(frame, table)
-    scope = _scope_records(data, mode, table, records)
+    values = to_values(frame, table)
+    scope = _scope(data, mode, table, values)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_lost_a_race),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -80,7 +85,7 @@ def write(engine: Engine, table: sa.Table, data: pd.DataFrame | ScopedFrame) -> 
         reraise=True,
     )
     try:
-        return retrying(_write_once, engine, table, records, scope)
+        return retrying(_write_once, engine, table, values, scope)
     except sa.exc.DBAPIError as error:
         raise WriteError(f"{table.name}: {_reason(error)}; nothing was written") from None
 
@@ -102,48 +107,45 @@ def read(
     return to_frame(list(rows), selected)
 
 
-def _scope_records(
-    data: pd.DataFrame | ScopedFrame, mode: Upsert | Replace, table: sa.Table, records: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the groups to replace, one record each."""
+def _scope(data: pd.DataFrame | ScopedFrame, mode: Upsert | Replace, table: sa.Table, values: Values) -> Values | None:
+    """Return the groups to replace, column by column, or None if none are replaced."""
     if isinstance(mode, Upsert):
         if isinstance(data, ScopedFrame):
             raise FrameError(table.name, ["a scope was given, but the table is not written by replacing groups"])
-        return []
-    contained = {tuple(record[name] for name in mode.by) for record in records}
+        return None
+    groups = set(zip(*(values[name] for name in mode.by), strict=True))
     if isinstance(data, ScopedFrame):
         named = {tuple(row) for row in data.scope[list(mode.by)].itertuples(index=False)}
-        outside = sorted(contained - named, key=repr)
+        outside = sorted(groups - named, key=repr)
         if outside:
             examples = ", ".join(map(repr, outside[:EXAMPLES]))
-            raise FrameError(
-                table.name, [f"{len(outside)} groups of ({', '.join(mode.by)}) are outside the scope: {examples}"]
-            )
-        contained = named
-    return [dict(zip(mode.by, group, strict=True)) for group in contained]
+            problem = f"{len(outside)} groups of ({', '.join(mode.by)}) are outside the scope: {examples}"
+            raise FrameError(table.name, [problem])
+        groups = named
+    columns = zip(*groups, strict=True) if groups else [()] * len(mode.by)
+    return {name: list(column) for name, column in zip(mode.by, columns, strict=True)}
 
 
-def _write_once(
-    engine: Engine, table: sa.Table, records: list[dict[str, Any]], scope: list[dict[str, Any]]
-) -> WriteResult:
+def _write_once(engine: Engine, table: sa.Table, values: Values, scope: Values | None) -> WriteResult:
     with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
         key_names = [column.name for column in table.primary_key.columns]
-        staging = _stage(connection, table, f"staging_{table.name}", table.columns.keys(), records, key=key_names)
+        staging = _stage(connection, table, f"staging_{table.name}", values, key=key_names)
         _refuse_orphans(connection, table, staging)
         key = sa.and_(*(table.c[name] == staging.c[name] for name in key_names))
+        total = len(values[key_names[0]])
         compared = [c for c in table.columns if not c.primary_key and c.info.get("compare", True)]
         differs = sa.or_(sa.false(), *(table.c[c.name].is_distinct_from(staging.c[c.name]) for c in compared))
         matched = _count(connection, sa.select(sa.func.count()).select_from(table.join(staging, key)))
         updated = _count(connection, sa.select(sa.func.count()).select_from(table.join(staging, key)).where(differs))
-        deleted = _delete_rest_of_scope(connection, table, staging, key, scope) if scope else 0
+        deleted = _delete_rest_of_scope(connection, table, staging, key, scope) if scope is not None else 0
         if updated:
-            values = {c.name: staging.c[c.name] for c in table.columns if not c.primary_key}
-            connection.execute(sa.update(table).values(values).where(key, differs))
-        if len(records) > matched:
+            new_values = {c.name: staging.c[c.name] for c in table.columns if not c.primary_key}
+            connection.execute(sa.update(table).values(new_values).where(key, differs))
+        if total > matched:
             new = sa.select(staging).where(~sa.exists().where(key).correlate(staging))
             connection.execute(sa.insert(table).from_select(list(staging.columns.keys()), new))
         _unstage(connection, staging)
-    return WriteResult(len(records) - matched, updated, matched - updated, deleted)
+    return WriteResult(total - matched, updated, matched - updated, deleted)
 
 
 def _delete_rest_of_scope(
@@ -151,11 +153,11 @@ def _delete_rest_of_scope(
     table: sa.Table,
     staging: sa.Table,
     key: "sa.ColumnElement[bool]",
-    scope: list[dict[str, Any]],
+    scope: Values,
 ) -> int:
     """Delete what the scope holds beyond the staged rows, and return how many rows that were."""
-    names = list(scope[0])
-    groups = _stage(connection, table, f"scope_{table.name}", names, scope, key=names)
+    names = list(scope)
+    groups = _stage(connection, table, f"scope_{table.name}", scope, key=names)
     in_scope = sa.and_(*(table.c[name] == groups.c[name] for name in names))
     gone = sa.and_(
         sa.exists().where(in_scope).correlate(table),
@@ -168,15 +170,7 @@ def _delete_rest_of_scope(
     return deleted
 
 
-def _stage(
-    connection: Connection,
-    table: sa.Table,
-    name: str,
-    columns: list[str],
-    records: list[dict[str, Any]],
-    *,
-    key: list[str],
-) -> sa.Table:
+def _stage(connection: Connection, table: sa.Table, name: str, values: Values, *, key: list[str]) -> sa.Table:
     """Create a temporary table with some of the table's columns and fill it; creating one commits nothing."""
     staging = sa.Table(
         name,
@@ -184,16 +178,23 @@ def _stage(
         *(
             sa.Column(c.name, c.type, primary_key=c.name in key, nullable=c.nullable, autoincrement=False)
             for c in table.columns
-            if c.name in columns
+            if c.name in values
         ),
         prefixes=["TEMPORARY"],
         **table.dialect_kwargs,
     )
     _unstage(connection, staging)  # an earlier transaction on this connection may have been rolled back
     connection.execute(sa.schema.CreateTable(staging))
-    if records:
-        connection.execute(sa.insert(staging), records)
+    for rows in _in_chunks(values):
+        connection.execute(sa.insert(staging), rows)
     return staging
+
+
+def _in_chunks(values: Values) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows in portions: as dictionaries all rows at once would take several times the frame's memory."""
+    rows = zip(*values.values(), strict=True)
+    while chunk := [dict(zip(values, row, strict=True)) for row in islice(rows, CHUNK_ROWS)]:
+        yield chunk
 
 
 def _unstage(connection: Connection, staging: sa.Table) -> None:

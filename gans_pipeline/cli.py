@@ -55,7 +55,10 @@ def _fail(message: str) -> NoReturn:
 @app.command()
 def refresh(
     assets: Annotated[
-        list[str] | None, typer.Argument(help="Tables to refresh, such as 'weather_forecasts'; all of them by default.")
+        list[str] | None,
+        typer.Argument(
+            help="Which of cities, populations, airports, city_airports, weather_forecasts, arrivals; by default all."
+        ),
     ] = None,
     sandbox: Annotated[
         bool,
@@ -78,8 +81,11 @@ def refresh(
 ) -> None:
     """Collect the tables now, in one run that the Dagster UI shows, and print what changed.
 
-    Exit status: 0 everything was fetched and stored; 1 a table could not be refreshed; 2 everything that could be
-    fetched was stored, and what is missing is named.
+    Exit status 0: everything was fetched and stored. 1: a table could not be refreshed. 2: what could be fetched was
+    stored, and what is missing is named.
+
+    Examples: 'gans refresh --sandbox', 'gans refresh cities city_airports --cities 30,Berlin',
+    'gans refresh arrivals --cities Berlin --date 2026-11-24'.
     """
     from gans_pipeline import refreshing
 

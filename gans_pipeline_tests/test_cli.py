@@ -262,6 +262,13 @@ def test_the_committed_diagram_is_up_to_date(gans: Gans, tmp_path: Path) -> None
     assert (tmp_path / "database.md").read_text() == committed.read_text(), "run: gans db erd"
 
 
+def test_the_readme_shows_the_relations_of_the_diagram() -> None:
+    relations = [line for line in schema.erd().splitlines() if "||--o{" in line]
+    readme = (Path(cli.__file__).parents[1] / "README.md").read_text()
+    assert relations
+    assert all(line in readme for line in relations)
+
+
 FIDS = {
     "arrivals": [
         {

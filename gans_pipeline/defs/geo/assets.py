@@ -53,7 +53,7 @@ def airports_near_cities(sources: dg.ResourceParam[Sources], cities: pd.DataFram
 airports = airports_near_cities if Settings().airports_provider == "aerodatabox" else airports_of_the_world
 
 
-@table_asset("city_airports", group="geo", kinds={"pandas"})
+@table_asset("city_airports", group="geo", kinds={"pandas"}, pool="city_airports")
 def city_airports(
     sources: dg.ResourceParam[Sources], cities: pd.DataFrame, airports: pd.DataFrame
 ) -> dg.MaterializeResult:

@@ -37,11 +37,12 @@ def now() -> dt.datetime:
 
 
 def table_asset(
-    name: str, *, group: str, kinds: set[str], pool: str | None = None, **options: Any
+    name: str, *, group: str, kinds: set[str], pool: str, **options: Any
 ) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
     """Declare the asset that fills the table ``name``: retried, and checked for what is missing from it.
 
-    ``pool`` bounds how many runs may ask one provider at once; ``options`` are those of ``dagster.asset``.
+    ``pool`` bounds how many runs may ask one provider, or write the table, at once; ``options`` are those of
+    ``dagster.asset``.
     """
     complete = dg.AssetCheckSpec(
         "complete", asset=name, description="Everything that was asked for was fetched and stored."

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import pydantic
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from gans_pipeline.settings import Settings
 
@@ -29,6 +30,9 @@ err = Console(stderr=True, highlight=False)
 
 COMPLETE, FAILED, PARTIAL = 0, 1, 2
 
+MOST_SANDBOX_CITIES = 10_000
+STANDING_SANDBOX = "http://127.0.0.1:8700"
+
 
 def main() -> None:
     """Run the command line; what the user can mend is one line on standard error, not a traceback."""
@@ -43,12 +47,12 @@ def main() -> None:
     except sa.exc.DBAPIError as error:
         reason = error.orig.args[-1] if error.orig is not None and error.orig.args else type(error).__name__
         _fail(f"the database does not answer: {reason} (GANS_DATABASE_URL; try: gans db check)")
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:
-    err.print(f"[red]gans:[/] {message}", soft_wrap=True)
+    err.print(f"[red]gans:[/] {escape(message)}", soft_wrap=True)
     raise SystemExit(FAILED)
 
 
@@ -134,7 +138,7 @@ def parse(
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
-    cities: Annotated[int, typer.Option(min=1, max=10_000, help="How many cities it knows.")] = 30,
+    cities: Annotated[int, typer.Option(min=1, max=MOST_SANDBOX_CITIES, help="How many cities it knows.")] = 30,
     seed: Annotated[int, typer.Option(help="Another seed invents other weather and flights.")] = 0,
     now: Annotated[
         str, typer.Option(help="Fixed time of its clock, as 2026-11-24T18:00Z. Default: the real time.")
@@ -210,17 +214,17 @@ def _sandbox_if_wanted(wanted: bool, cities: str) -> Iterator[None]:
     if not wanted or os.environ.get("GANS_SANDBOX_URL"):
         yield
         return
-    standing = "http://127.0.0.1:8700"
     try:
-        requests.get(f"{standing}/_/health", timeout=1).raise_for_status()
+        requests.get(f"{STANDING_SANDBOX}/_/health", timeout=1).raise_for_status()
     except requests.RequestException:
         # It knows any city by its title, but lists only so many; a list of all of them makes no one wait.
         selection = cities or Settings().cities
-        with running(cities=max(30, int(selection)) if selection.isdigit() else 10_000) as url:
+        listed = min(max(30, int(selection)), MOST_SANDBOX_CITIES) if selection.isdecimal() else MOST_SANDBOX_CITIES
+        with running(cities=listed) as url:
             os.environ["GANS_SANDBOX_URL"] = url
             yield
     else:
-        os.environ["GANS_SANDBOX_URL"] = standing
+        os.environ["GANS_SANDBOX_URL"] = STANDING_SANDBOX
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -16,6 +17,7 @@ from gans_pipeline.collect.flights import tomorrows
 from gans_pipeline.collect.outcome import on_progress
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.definitions import defs
+from gans_pipeline.defs.flights.assets import local_days
 from gans_pipeline.defs.platform.resources import connect
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.http import SourceError
@@ -109,9 +111,9 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     console.print(table)
     for name, asset in outcome.assets.items():
         if asset.error:
-            console.print(f"[red]{name} failed:[/] {asset.error}", soft_wrap=True, highlight=False)
+            console.print(f"[red]{name} failed:[/] {escape(asset.error)}", soft_wrap=True, highlight=False)
         for missing in asset.missing[:SHOWN_FAILURES]:
-            console.print(f"[yellow]{name} lacks[/] {missing}", soft_wrap=True, highlight=False)
+            console.print(f"[yellow]{name} lacks[/] {escape(missing)}", soft_wrap=True, highlight=False)
         if len(asset.missing) > SHOWN_FAILURES:
             console.print(f"[yellow]{name} lacks[/] {len(asset.missing) - SHOWN_FAILURES} more; the run names them")
     console.print(f"Source: {outcome.source}. Database: {outcome.database}. Run {outcome.run_id}.", soft_wrap=True)
@@ -195,7 +197,7 @@ def _prepare_database(settings: Settings, console: Console) -> None:
 def _run_request(selected: list[str], *, cities: str, date: str) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the tags (which partitions) and the run configuration (which cities) of the run."""
     parts = [part.strip() for part in cities.split(",") if part.strip()]
-    named = [] if any(part.isdigit() for part in parts) else parts
+    named = [] if any(part.isdecimal() for part in parts) else parts
     ops: dict[str, dict[str, Any]] = {"cities": {"config": {"cities": cities}}}
     for name in ("populations", "weather_forecasts", "arrivals"):
         ops[name] = {"config": {"cities": named}}
@@ -205,6 +207,9 @@ def _run_request(selected: list[str], *, cities: str, date: str) -> tuple[dict[s
             first = last = dt.date.fromisoformat(date) if date else None
         except ValueError:
             raise ValueError(f"--date {date} is not a date such as 2026-11-24") from None
+        if first is not None and not local_days.has_partition_key(str(first)):
+            days = local_days.get_partition_keys()
+            raise ValueError(f"--date {date} is outside of the days that are kept, {days[0]} to {days[-1]}")
         if first is None or last is None:
             first, last = tomorrows(dt.datetime.now(dt.UTC))
             ops["arrivals"]["config"]["tomorrow_only"] = True
@@ -223,7 +228,10 @@ def _instance() -> dg.DagsterInstance:
                 "DAGSTER_HOME is not set and there is no dagster.yaml here: run gans in the project's folder"
             )
         os.environ["DAGSTER_HOME"] = str(Path.cwd())
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except dg.DagsterError as error:
+        raise ValueError(f"DAGSTER_HOME: {error}") from None
 
 
 def _read_events(selected: list[str], result: dg.ExecuteInProcessResult) -> dict[str, AssetOutcome]:

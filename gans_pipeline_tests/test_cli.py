@@ -153,6 +153,60 @@ def test_a_date_that_is_none_is_one_line(small: Gans) -> None:
     assert (done.status, done.err.strip()) == (1, "gans: --date tomorrow is not a date such as 2026-11-24")
 
 
+def test_a_day_that_is_not_kept_is_refused_before_anything_is_asked(small: Gans) -> None:
+    done = small("refresh", "arrivals", "--date", "1999-01-01")
+    assert done.status == 1
+    assert done.err.startswith("gans: --date 1999-01-01 is outside of the days that are kept, 2025-01-01 to 20")
+
+
+def test_brackets_are_printed_as_they_were_typed(small: Gans) -> None:
+    assert "no such asset: [/x];" in small("refresh", "[/x]").err
+    done = small("refresh", "cities", "--cities", "[/b]Berlin,Lagos")
+    assert done.status == 2
+    assert "cities lacks [/b]Berlin: wikipedia" in done.out
+
+
+@pytest.mark.parametrize("selection", ["²", "99999999999"])
+def test_numbers_of_cities_that_no_list_has_are_one_line(
+    gans: Gans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selection: str
+) -> None:
+    monkeypatch.setenv("GANS_DATABASE_URL", f"sqlite:///{tmp_path / 'gans.db'}")
+    monkeypatch.setattr(cli, "MOST_SANDBOX_CITIES", 40)
+    monkeypatch.setattr(cli, "STANDING_SANDBOX", "http://127.0.0.1:1")
+    done = gans("refresh", "cities", "--sandbox", "--cities", selection)
+    assert done.status == 1
+    assert "cities failed: " in done.out
+
+
+def test_a_dagster_home_that_is_none_is_one_line(small: Gans, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "/there/is/nothing")
+    done = small("refresh", "cities")
+    assert done.status == 1
+    assert done.err.startswith('gans: DAGSTER_HOME: $DAGSTER_HOME "/there/is/nothing" is not a directory')
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("garbage", "not of the form"),
+        ("mysql+pymysql://gans:top-secret@127.0.0.1:port/gans", "not of the form"),
+        ("postgresql://gans:top-secret@127.0.0.1/gans", "postgresql databases are not supported"),
+        ("mysql+pymysql://gans:top-secret@127.0.0.1:1", "names no database"),
+        ("mysql+pymysql://gans:top-secret@127.0.0.1:1/", "names no database"),
+        ("sqlite:////dev/null/gans.db", "/dev/null"),
+    ],
+)
+@pytest.mark.parametrize("command", [("status",), ("db", "upgrade"), ("refresh", "cities")])
+def test_a_database_url_that_cannot_be_used_is_one_line(
+    small: Gans, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], url: str, reason: str
+) -> None:
+    monkeypatch.setenv("GANS_DATABASE_URL", url)
+    done = small(*command)
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert reason in done.err
+    assert "top-secret" not in done.err
+
+
 def test_a_table_that_comes_first_and_is_empty_is_named(small: Gans) -> None:
     done = small("refresh", "weather_forecasts")
     assert done.status == 1

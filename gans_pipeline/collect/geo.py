@@ -60,7 +60,7 @@ def choose_titles(sources: Sources, selection: str) -> list[str]:
         raise ValueError("no cities are selected: give a number of the most populous, or titles of Wikipedia articles")
     titles: list[str] = []
     for part in parts:
-        titles += _most_populous(sources, int(part)) if part.isdigit() else [part]
+        titles += _most_populous(sources, int(part)) if part.isdecimal() else [part]
     return list(dict.fromkeys(titles))
 
 

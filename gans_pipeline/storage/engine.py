@@ -19,24 +19,30 @@ def create_engine(url: str | URL, *, tls_ca: str | None = None) -> Engine:
     """Return an engine for an SQLAlchemy URL: ``sqlite:///file.db`` or ``mysql+pymysql://user:password@host/database``.
 
     ``tls_ca`` is the file of a certificate authority: the connection is then encrypted and certificate and host name
-    are verified, or it fails. Raises ValueError for another database or an unreadable URL, without its password.
+    are verified, or it fails. Raises ValueError for another database, a URL that names none or is unreadable, without
+    its password; OSError where the folder of an SQLite file cannot be made.
     """
+    url = _supported(url)
+    return _sqlite(url) if url.get_backend_name() == "sqlite" else _mysql(url, tls_ca)
+
+
+def _supported(url: str | URL) -> URL:
     try:
         url = make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is not a number
         raise ValueError("the database URL is not of the form dialect://user:password@host:port/database") from None
     backend = url.get_backend_name()
-    if backend == "sqlite":
-        return _sqlite(url)
-    if backend in ("mysql", "mariadb"):
-        return _mysql(url, tls_ca)
-    raise ValueError(f"{backend} databases are not supported: use sqlite:///… or mysql+pymysql://…")
+    if backend not in ("sqlite", "mysql", "mariadb"):
+        raise ValueError(f"{backend} databases are not supported: use sqlite:///… or mysql+pymysql://…")
+    if backend != "sqlite" and not url.database:
+        raise ValueError("the database URL names no database: append one, …@host:port/gans")
+    return url
 
 
 def _sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S})
+    engine = sa.create_engine(url.set(drivername="sqlite"), connect_args={"timeout": LOCK_TIMEOUT_S})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -77,10 +83,10 @@ def create_database(url: str | URL, *, tls_ca: str | None = None) -> bool:
 
     SQLite makes its file by itself. Asks before it creates, so that a user without the right to create still gets on.
     """
-    url = make_url(url)
-    if url.get_backend_name() == "sqlite" or not url.database:
+    url = _supported(url)
+    if url.get_backend_name() == "sqlite":
         return False
-    server = create_engine(url._replace(database=None), tls_ca=tls_ca)  # set() takes None for 'as it is'
+    server = _mysql(url._replace(database=None), tls_ca)  # set() takes None for 'as it is'
     try:
         with server.connect() as connection:
             known = sa.text("SELECT 1 FROM information_schema.schemata WHERE schema_name = :name")

@@ -20,7 +20,14 @@ from gans_pipeline_tests.servers import (
     running_server,
 )
 
-OF_THE_TEST_RUN = {"GANS_TEST_MYSQL_URL", "GANS_REQUIRE_SERVERS", "GANS_RECORDED_DIR", "GANS_CONTRACTS_DIR"}
+OF_THE_TEST_RUN = {
+    "GANS_TEST_MYSQL_URL",
+    "GANS_REQUIRE_SERVERS",
+    "GANS_REQUIRE_BROWSER",
+    "GANS_SCREENSHOT_DIR",
+    "GANS_RECORDED_DIR",
+    "GANS_CONTRACTS_DIR",
+}
 
 Database = NamedServer | Kind | None
 """A parameter of ``database_url``: a named server, a private server of this kind, or None for SQLite."""

@@ -82,7 +82,7 @@ def running_server(kind: Kind, binary: str) -> Iterator[sa.URL]:
     """
     # Not pytest's tmp_path: a socket's path may have 107 characters (103 on macOS).
     directory = Path(tempfile.mkdtemp(prefix="gans-test-db-"))
-    data, port = directory / "data", _free_port()
+    data, port = directory / "data", free_port()
     as_root = ["--user=root"] if os.geteuid() == 0 else []
     _initialize(kind, binary, data, as_root, directory)
     command = [
@@ -115,7 +115,7 @@ def running_server(kind: Kind, binary: str) -> Iterator[sa.URL]:
         keeper.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

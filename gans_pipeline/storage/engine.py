@@ -84,7 +84,7 @@ def create_database(url: str | URL, *, tls_ca: str | None = None) -> bool:
     SQLite makes its file by itself. Asks before it creates, so that a user without the right to create still gets on.
     """
     url = _supported(url)
-    if url.get_backend_name() == "sqlite":
+    if url.get_backend_name() == "sqlite" or not url.database:
         return False
     server = _mysql(url._replace(database=None), tls_ca)  # set() takes None for 'as it is'
     try:

@@ -248,6 +248,32 @@ def test_writers_of_the_same_keys_at_once_leave_one_row_a_key(engine: sa.Engine)
     assert sum(result.inserted for result in results) == 50
 
 
+def test_writers_that_replace_one_group_at_once_leave_the_rows_of_one(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    errors: list[BaseException] = []
+    start = threading.Barrier(2)
+
+    def work(writer: str) -> None:
+        for attempt in range(10):
+            start.wait()
+            try:
+                rows = (visit("Berlin", MONDAY, f"{writer} {attempt} {number}") for number in range(50))
+                write(engine, visits, frame(*rows))
+            except Exception as error:  # noqa: BLE001 (a thread's error must reach the test)
+                errors.append(error)
+            start.wait()
+            left.append(read(engine, visits)["visitor"].str[0].nunique())
+
+    left: list[int] = []
+    threads = [threading.Thread(target=work, args=(writer,)) for writer in "AB"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert set(left) == {1}
+
+
 def test_columns_and_rows_can_be_selected_when_loading(engine: sa.Engine) -> None:
     write(engine, places, frame(place("Berlin"), place("Paris", people=9)))
     assert read(engine, places, ["people"], places.c.name == "Paris").to_dict("list") == {"people": [9]}

@@ -29,9 +29,6 @@ from gans_pipeline import tables
 from gans_pipeline.sandbox import running
 from gans_pipeline_tests.servers import free_port
 
-# One server serves all tests: with pytest-xdist they go to the same worker.
-pytestmark = pytest.mark.xdist_group("ui")
-
 PROJECT = Path(__file__).parents[1]
 ASSETS = ("cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals")
 GROUPS = ("geo", "weather", "flights")

@@ -60,13 +60,13 @@ class MySQLIOManager(dg.ConfigurableIOManager):
             f"rows_{name}": dg.MetadataValue.int(count) for name, count in result.counts().items()
         }
         metadata["dagster/row_count"] = self._count(table)
-        if partitions is not None:
+        if partitions is not None and len(partitions) == 1:  # what is said of several is said of each of them
             metadata["dagster/partition_row_count"] = self._count(table, _in_partitions(table, partitions))
         metadata["dagster/column_schema"] = column_schema(table)
         metadata["dagster/table_name"] = table.name
         metadata["dagster/storage_kind"] = self.engine.dialect.name
         metadata["database"] = display_url(self.engine.url)
-        metadata["preview"] = dg.MetadataValue.md(frame.head(PREVIEW_ROWS).to_markdown(index=False))
+        metadata["preview"] = dg.MetadataValue.md(_preview(frame, table))
         context.add_output_metadata(metadata)
         context.log.info(f"{table.name}: {', '.join(f'{count} {name}' for name, count in result.counts().items())}")
 
@@ -96,6 +96,12 @@ class MySQLIOManager(dg.ConfigurableIOManager):
         query = sa.select(sa.func.count()).select_from(table)
         with self.engine.connect() as connection:
             return int(connection.execute(query if where is None else query.where(where)).scalar_one())
+
+
+def _preview(frame: pd.DataFrame, table: sa.Table) -> str:
+    """Return the first rows as Markdown, keys first as in the table, nothing where nothing is known."""
+    rows = frame[table.columns.keys()].head(PREVIEW_ROWS).astype(object)
+    return str(rows.where(rows.notna(), None).to_markdown(index=False))
 
 
 def column_schema(table: sa.Table) -> dg.TableSchema:

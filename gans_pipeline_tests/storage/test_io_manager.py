@@ -77,6 +77,13 @@ def test_a_materialization_reports_what_it_changed(engine: sa.Engine) -> None:
     assert "Rome" in found["preview"]
 
 
+def test_a_preview_begins_with_the_key_and_leaves_empty_what_is_unknown(engine: sa.Engine) -> None:
+    reordered = frame(place("Berlin", height_m=None), place("Rome"))[["open", "seen_at", "height_m", "people", "name"]]
+    header, _, berlin, _ = metadata_of(run(engine, asset("places", reordered)), "places")["preview"].splitlines()
+    assert [cell.strip() for cell in header.split("|")][1:4] == ["name", "people", "height_m"]
+    assert [cell.strip() for cell in berlin.split("|")][1:4] == ["Berlin", "1", ""]
+
+
 def test_the_column_schema_tells_types_keys_checks_and_meanings() -> None:
     columns = {column.name: column for column in column_schema(places).columns}
     assert columns["name"].type == "varchar(20)"
@@ -158,8 +165,11 @@ def test_a_range_of_partitions_is_written_and_emptied_in_one_run(engine: sa.Engi
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     days = {"dagster/asset_partition_range_start": "2026-11-23", "dagster/asset_partition_range_end": "2026-11-24"}
-    assert run(engine, both, tags=days).success
+    result = run(engine, both, tags=days)
     assert read(engine, visits)["visitor"].tolist() == ["c"]
+    events = result.asset_materializations_for_node("visits")
+    assert [event.partition for event in events] == ["2026-11-23", "2026-11-24"]
+    assert not any("dagster/partition_row_count" in event.metadata for event in events)  # it would be that of both
 
 
 def test_columns_are_selected_by_the_inputs_metadata(engine: sa.Engine) -> None:

@@ -1,7 +1,11 @@
 """The ``gans`` command as a person uses it: real arguments, exit statuses, what it prints."""
 
 import json
+import os
+import pty
 import re
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -153,10 +157,63 @@ def test_a_date_that_is_none_is_one_line(small: Gans) -> None:
     assert (done.status, done.err.strip()) == (1, "gans: --date tomorrow is not a date such as 2026-11-24")
 
 
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a sandbox that takes its time, with an empty folder to be worked in."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANS_DATABASE_URL", f"sqlite:///{tmp_path / 'gans.db'}")
+    with running(cities=100, latency_ms=200) as url:
+        monkeypatch.setenv("GANS_SANDBOX_URL", url)
+        yield url
+
+
+REFRESH = [sys.executable, "-m", "gans_pipeline.cli", "refresh", "cities", "airports", "--cities", "100"]
+
+
+def test_ctrl_c_ends_a_refresh_at_once_without_a_traceback(slow: str, tmp_path: Path) -> None:
+    with subprocess.Popen(REFRESH, stderr=subprocess.PIPE, text=True, start_new_session=True) as refresh:
+        while not any("action=parse" in asked["query"] for asked in asked_of(slow)):
+            assert refresh.poll() is None
+        os.killpg(refresh.pid, signal.SIGINT)  # as a terminal does: to all processes
+        _, printed = refresh.communicate(timeout=20)
+    assert refresh.returncode == 130
+    assert "Traceback" not in printed
+    assert len(asked_of(slow)) < 50
+    assert len(read(create_engine(f"sqlite:///{tmp_path / 'gans.db'}"), tables.cities)) == 0
+
+
+def asked_of(sandbox: str) -> list[dict[str, Any]]:
+    """Return what a sandbox was asked."""
+    asked: list[dict[str, Any]] = requests.get(f"{sandbox}/_/requests", timeout=5).json()["requests"]
+    return asked
+
+
+def test_a_terminal_shows_the_progress_while_it_is_made(slow: str) -> None:
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(REFRESH, stdout=subprocess.DEVNULL, stderr=terminal) as refresh:
+        os.close(terminal)
+        printed = b""
+        while chunk := _read(ours):
+            printed += chunk
+    os.close(ours)
+    assert refresh.returncode == 0
+    shown = {int(count) for count in re.findall(rb"\b(\d+)/100", printed)}
+    assert len(shown) > 3
+
+
+def _read(terminal: int) -> bytes:
+    """Return what was printed, nothing once the other end is closed, which Linux reports as an error."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
 def test_a_day_that_is_not_kept_is_refused_before_anything_is_asked(small: Gans) -> None:
     done = small("refresh", "arrivals", "--date", "1999-01-01")
     assert done.status == 1
-    assert done.err.startswith("gans: --date 1999-01-01 is outside of the days that are kept, 2025-01-01 to 20")
+    assert done.err.startswith("gans: --date 1999-01-01 is outside of the days that are kept, 2026-01-01 to 20")
 
 
 def test_brackets_are_printed_as_they_were_typed(small: Gans) -> None:

@@ -56,7 +56,7 @@ arrivals = table(
     one_of("status", FLIGHT_STATUSES),
     one_of("codeshare_status", CODESHARE_STATUSES),
     sa.Index(None, "local_date"),
-    comment="Flights listed as arriving at an airport, codeshares included",
+    comment="Flights that will land, codeshares included",
     newest="scheduled_at",
     write=Replace(by=("airport_icao", "local_date")),
     partition_column="local_date",

@@ -30,7 +30,7 @@ cities = table(
     *provenance(),
     not_negative("city_id"),
     upper_case("country_code", 2),
-    comment="Cities, one row each; CC BY-SA 4.0, Wikipedia",
+    comment="Cities (Wikipedia, CC BY-SA 4.0)",
     newest="retrieved_at",
     write=Upsert(),
 )
@@ -56,7 +56,7 @@ populations = table(
     *provenance(),
     not_negative("people"),
     one_of("kind", POPULATION_KINDS),
-    comment="All population figures of each city's infobox; CC BY-SA 4.0, Wikipedia",
+    comment="Population figures (Wikipedia, CC BY-SA 4.0)",
     newest="retrieved_at",
     write=Upsert(),
 )
@@ -100,7 +100,7 @@ city_airports = table(
     sa.Column("icao", sa.ForeignKey("airports.icao"), primary_key=True, comment="ICAO code of the airport"),
     sa.Column("distance_km", sa.Double(), nullable=False, comment="Great-circle distance city to airport, kilometres"),
     not_negative("distance_km"),
-    comment="Which airports serve which city: those within the radius of GANS_AIRPORT_RADIUS_KM",
+    comment="Airports within reach of each city",
     newest=None,
     write=Replace(by=("city_id",)),
 )

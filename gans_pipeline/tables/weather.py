@@ -45,7 +45,7 @@ weather_forecasts = table(
     between("cloud_pct", 0, 100),
     not_negative("visibility_m"),
     sa.Index(None, "issued_at"),
-    comment="Weather forecasts with all their issues: what was known when",
+    comment="Weather forecasts with all their issues",
     newest="issued_at",
     write=Upsert(),
 )

@@ -13,7 +13,7 @@ from gans_pipeline.defs.platform.refresh import CitiesConfig, now, refreshed, ta
 
 # A partition is a date of the airports' own calendars. At UTC+14 tomorrow can be two days after the date in UTC;
 # without an offset the last partition would be yesterday's.
-local_days = dg.DailyPartitionsDefinition(start_date="2025-01-01", end_offset=3)
+local_days = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_offset=3)
 
 
 class ArrivalsConfig(CitiesConfig):
@@ -40,7 +40,7 @@ def arrivals(
     airports: pd.DataFrame,
     city_airports: pd.DataFrame,
 ) -> dg.MaterializeResult:
-    """By local day of the airport, from AeroDataBox. `physical_arrivals` shows each aircraft once."""
+    """By local day of the airport, from AeroDataBox; the view `physical_arrivals` shows each aircraft once."""
     served = city_airports["city_id"].isin(select_cities(cities, config.cities)["city_id"])
     serving = airports[airports["icao"].isin(city_airports.loc[served, "icao"])]
     dates = [dt.date.fromisoformat(key) for key in context.partition_keys]

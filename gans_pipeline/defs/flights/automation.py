@@ -5,7 +5,9 @@ import dagster as dg
 from gans_pipeline.collect.flights import tomorrows
 from gans_pipeline.defs.flights.assets import ArrivalsConfig
 
-refresh_arrivals = dg.define_asset_job("refresh_arrivals", ["arrivals"])
+refresh_arrivals = dg.define_asset_job(
+    "refresh_arrivals", ["arrivals"], description="The arrivals of a local day at the airports of all cities."
+)
 
 
 @dg.schedule(

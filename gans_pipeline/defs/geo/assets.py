@@ -34,7 +34,7 @@ def cities(config: SelectionConfig, sources: dg.ResourceParam[Sources]) -> dg.Ma
 
 @table_asset("populations", group="geo", kinds={"wikipedia"}, pool="wikipedia")
 def populations(config: CitiesConfig, sources: dg.ResourceParam[Sources], cities: pd.DataFrame) -> dg.MaterializeResult:
-    """Every figure of the infobox's population section; `current_populations` shows the one to use for each city."""
+    """Every figure of the infobox's population section; the view `current_populations` shows the one to use."""
     return refreshed(collect_populations, sources, select_cities(cities, config.cities), now=now())
 
 
@@ -57,5 +57,5 @@ airports = airports_near_cities if Settings().airports_provider == "aerodatabox"
 def city_airports(
     sources: dg.ResourceParam[Sources], cities: pd.DataFrame, airports: pd.DataFrame
 ) -> dg.MaterializeResult:
-    """Found by distance and never by name, so that East London's airport is not one of London's."""
+    """Those within GANS_AIRPORT_RADIUS_KM, by distance and never by name: East London's is not one of London's."""
     return refreshed(join_city_airports, cities, airports, radius_km=sources.settings.airport_radius_km)

@@ -2,9 +2,15 @@
 
 import dagster as dg
 
-refresh_cities = dg.define_asset_job("refresh_cities", ["cities", "city_airports"])
-refresh_populations = dg.define_asset_job("refresh_populations", ["populations"])
-refresh_airports = dg.define_asset_job("refresh_airports", ["airports", "city_airports"])
+refresh_cities = dg.define_asset_job(
+    "refresh_cities", ["cities", "city_airports"], description="The cities, and the airports that serve them."
+)
+refresh_populations = dg.define_asset_job(
+    "refresh_populations", ["populations"], description="The population figures of all cities."
+)
+refresh_airports = dg.define_asset_job(
+    "refresh_airports", ["airports", "city_airports"], description="The airports, and which city each of them serves."
+)
 
 cities_weekly = dg.ScheduleDefinition(
     name="cities_weekly",

@@ -2,7 +2,9 @@
 
 import dagster as dg
 
-refresh_forecasts = dg.define_asset_job("refresh_forecasts", ["weather_forecasts"])
+refresh_forecasts = dg.define_asset_job(
+    "refresh_forecasts", ["weather_forecasts"], description="A new issue of the forecasts of all cities."
+)
 
 forecasts_every_3_hours = dg.ScheduleDefinition(
     name="forecasts_every_3_hours",

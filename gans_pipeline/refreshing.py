@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._serdes import ConfigurableClassData
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -30,6 +31,9 @@ LINEAGE = ("cities", "populations", "airports", "city_airports", "weather_foreca
 
 COUNTS = ("inserted", "updated", "unchanged", "deleted")
 SHOWN_FAILURES = 20
+CAPTURE_NOTHING = ConfigurableClassData(
+    "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager", config_yaml="{}"
+)
 
 
 @dataclass
@@ -83,6 +87,9 @@ def refresh(assets: list[str], *, cities: str, date: str, console: Console) -> O
             run_config=run_config,
             raise_on_error=False,
         )
+    failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    if any(failure.error_source and failure.error_source.name == "INTERRUPT" for failure in failures):
+        raise KeyboardInterrupt
     outcomes = _read_events(selected, result)
     for step in instance.get_run_step_stats(result.run_id):
         if step.step_key in outcomes and step.start_time and step.end_time:
@@ -221,7 +228,11 @@ def _run_request(selected: list[str], *, cities: str, date: str) -> tuple[dict[s
 
 
 def _instance() -> dg.DagsterInstance:
-    """Return the instance of DAGSTER_HOME, by default the one that dagster.yaml in this folder describes."""
+    """Return the instance of DAGSTER_HOME, by default the one that dagster.yaml in this folder describes.
+
+    It does not capture what the process prints: that takes the terminal away, so that the progress bar was seen at its
+    end only, and its two helper processes print tracebacks on Ctrl-C.
+    """
     if "DAGSTER_HOME" not in os.environ:
         if not Path("dagster.yaml").exists():
             raise ValueError(
@@ -229,9 +240,10 @@ def _instance() -> dg.DagsterInstance:
             )
         os.environ["DAGSTER_HOME"] = str(Path.cwd())
     try:
-        return dg.DagsterInstance.get()
+        described = dg.DagsterInstance.get().get_ref()
     except dg.DagsterError as error:
         raise ValueError(f"DAGSTER_HOME: {error}") from None
+    return dg.DagsterInstance.from_ref(described._replace(compute_logs_data=CAPTURE_NOTHING))
 
 
 def _read_events(selected: list[str], result: dg.ExecuteInProcessResult) -> dict[str, AssetOutcome]:

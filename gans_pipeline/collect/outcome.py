@@ -100,12 +100,15 @@ def collect_each(
     report = on_progress.get()
     with ThreadPoolExecutor(max_workers=workers) as pool:
         running = {pool.submit(fetch_one, item): index for index, item in enumerate(items)}
-        for done, future in enumerate(as_completed(running), start=1):
-            try:
-                frames[running[future]] = future.result()
-            except SourceError as error:
-                errors[running[future]] = error
-            report(table.name, done, len(items))
+        try:
+            for done, future in enumerate(as_completed(running), start=1):
+                try:
+                    frames[running[future]] = future.result()
+                except SourceError as error:
+                    errors[running[future]] = error
+                report(table.name, done, len(items))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # when interrupted: else all others would be asked first
     failures = [Failure(name(items[index]), errors[index]) for index in sorted(errors)]
     if failures and not frames:
         raise NothingCollectedError(failures)

@@ -23,6 +23,16 @@ RETRY = dg.RetryPolicy(max_retries=1, delay=30, jitter=dg.Jitter.PLUS_MINUS)
 NAMED_FAILURES = 50
 
 
+class InterruptedRefreshError(dg.DagsterError, dg.DagsterExecutionInterruptedError):
+    """Ctrl-C or a termination came while an asset was collected; it ends the run.
+
+    Dagster answers its own interruption with the retry policy: half a minute of waiting that cannot be interrupted, and
+    then the same step again. An error of the framework passes by the policy.
+    """
+
+    is_user_code_error = False
+
+
 class CitiesConfig(dg.Config):
     """Which cities a run is about."""
 
@@ -69,6 +79,8 @@ def refreshed(collector: Callable[P, Collected], *args: P.args, **kwargs: P.kwar
     """
     try:
         collected = collector(*args, **kwargs)
+    except dg.DagsterExecutionInterruptedError:
+        raise InterruptedRefreshError from None
     except NothingCollectedError as error:
         raise _failure(str(error), error.failures) from None
     except (NothingToCollectError, ValueError) as error:

@@ -118,9 +118,8 @@ def _to_time(value: Any) -> dt.datetime:
         raise TypeError("not a point in time")
     if value.tzinfo is None:
         raise ValueError("no time zone: make it aware, in UTC")
-    if isinstance(value, pd.Timestamp):
-        return value.to_pydatetime(warn=False)
-    return value
+    time: dt.datetime = value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value
+    return time.astimezone(dt.UTC)  # the driver would stumble over one that has no year in UTC
 
 
 def _to_date(value: Any) -> dt.date:
@@ -164,6 +163,8 @@ def _to_text(value: Any, length: int | None, *, is_key: bool) -> str:
         raise ValueError(f"longer than {length} characters")
     if "\0" in value:
         raise ValueError("holds a NUL character")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("holds half a character")  # JSON may escape one; no driver can send it
     if is_key and value != value.rstrip(" "):
         # utf8mb4_bin pads with spaces when it compares, so that MySQL takes 'a ' for 'a' and SQLite does not
         raise ValueError("a key that ends with a space")

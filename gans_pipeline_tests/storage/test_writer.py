@@ -1,5 +1,6 @@
 """What a write does to a table, on SQLite, MariaDB and MySQL alike."""
 
+import datetime as dt
 import threading
 from typing import Any
 
@@ -107,6 +108,8 @@ def test_nullable_integers_and_times_keep_their_type_when_loaded(engine: sa.Engi
     assert str(loaded["open"].dtype) == "bool"
 
 
+FIRST_HOUR = dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=5)))
+
 BAD_FRAMES: dict[str, tuple[pd.DataFrame, str]] = {
     "missing column": (frame(place("Oslo")).drop(columns="people"), "columns are missing: people"),
     "unknown column": (frame(place("Oslo", colour="red")), "unknown to the table: colour"),
@@ -119,6 +122,8 @@ BAD_FRAMES: dict[str, tuple[pd.DataFrame, str]] = {
     "key twice": (frame(place("Oslo"), place("Oslo")), r"key \(name\) occurs more than once \(rows 0 and 1: 'Oslo'\)"),
     "text too long": (frame(place("x" * 21)), "name: longer than 20 characters"),
     "text with NUL": (frame(place("a\0b")), "name: holds a NUL"),
+    "text with half a character": (frame(place("a\ud83d")), "name: holds half a character"),
+    "time without a year in UTC": (frame(place("Oslo", seen_at=FIRST_HOUR)), "seen_at: date value out of range"),
     "key that ends with a space": (frame(place("Oslo ")), "name: a key that ends with a space"),
     "infinite number": (frame(place("Oslo", height_m=float("inf"))), "height_m: infinite"),
     "not a number in a key": (frame(place("Oslo"), place(float("nan"))), "name: a value is missing"),  # type: ignore[arg-type]

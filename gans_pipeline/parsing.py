@@ -25,6 +25,8 @@ def parse(provider: str, file: Path) -> Any:
         raise ValueError(f"no such provider: {provider}; there are {', '.join(PARSERS)}")
     try:
         return PARSERS[provider](file.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: refused: {provider}: not UTF-8 at byte {error.start}: {error.reason}") from None
     except SourceError as error:
         raise ValueError(f"{file}: refused: {error}") from error
 
@@ -40,7 +42,7 @@ def show(parsed: Any, console: Console) -> None:
 
 
 def _wikipedia(text: str) -> Any:
-    payload = json.loads(text) if text.lstrip().startswith("{") else text
+    payload = _decoded("wikipedia", text) if text.lstrip().startswith("{") else text
     return wikipedia.to_json(wikipedia.parse_article(payload))
 
 
@@ -53,15 +55,16 @@ def _aerodatabox(payload: Any) -> pd.DataFrame:
 
 def _json(name: str, parser: Callable[[Any], pd.DataFrame]) -> Callable[[str], list[dict[str, Any]]]:
     def parse_json(text: str) -> list[dict[str, Any]]:
-        if not text.strip():
-            return _rows(parser(None))
-        try:
-            payload = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise MalformedError(name, f"no JSON: {error}") from None
-        return _rows(parser(payload))
+        return _rows(parser(_decoded(name, text) if text.strip() else None))
 
     return parse_json
+
+
+def _decoded(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, or nested beyond all measure
+        raise MalformedError(name, f"no JSON: {error}") from None
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -431,12 +431,18 @@ def test_an_article_is_parsed_from_html_and_from_the_apis_json(gans: Gans, tmp_p
         ("ourairports", "<html>Not Found</html>"),
         ("aerodatabox", '{"arrivals":[{"number":"KL 1"}]}'),
         ("aerodatabox", '{"arrivals":[{"numb'),
+        ("wikipedia", '{"parse": '),
+        ("wikipedia", '{"parse":' * 100_000),
+        ("openweathermap", "[" * 100_000),
+        ("aerodatabox", "9" * 5_000),
+        ("ourairports", "\udcff\udcfe"),
     ],
+    ids=lambda value: value[:20],
 )
 def test_a_refused_answer_is_one_line_with_the_reason_and_status_1(
     gans: Gans, tmp_path: Path, provider: str, text: str
 ) -> None:
-    (tmp_path / "saved").write_text(text)
+    (tmp_path / "saved").write_bytes(text.encode("utf-8", "surrogateescape"))
     done = gans("parse", provider, "saved", "--json")
     assert done.status == 1
     assert done.out == ""

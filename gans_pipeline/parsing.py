@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 from gans_pipeline.sources import aerodatabox, open_meteo, openweathermap, ourairports
-from gans_pipeline.sources import wikipedia_pages as wikipedia
+from gans_pipeline.sources import wikipedia_article as wikipedia
 from gans_pipeline.sources.http import MalformedError, SourceError
 
 SHOWN_ROWS = 50

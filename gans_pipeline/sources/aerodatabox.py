@@ -197,7 +197,7 @@ def _rows(payload: Any) -> list[dict[str, Any]]:
 
 
 def _row(flight: _Flight, place: str) -> dict[str, Any]:
-    number = fitting_text(flight.number, arrivals.c.flight_number)
+    number = fitting_text(flight.number.upper(), arrivals.c.flight_number)
     if number is None:
         raise MalformedError(NAME, f"{place}.number: {flight.number[:40]!r} is empty or too long")
     # With withLeg=false the movement holds the other airport, and the times at this one.

@@ -70,6 +70,15 @@ def country_code(name: str) -> str:
     raise ValueError(f"unknown country {name!r}")
 
 
+def is_country(name: str) -> bool:
+    """Tell whether :func:`country_code` knows the name."""
+    try:
+        country_code(name)
+    except ValueError:
+        return False
+    return True
+
+
 def country_name(code: str) -> str | None:
     """Return the common English name of an ISO 3166-1 alpha-2 code, or None where it is not assigned."""
     if code == KOSOVO:

@@ -1,7 +1,7 @@
 """The client of English Wikipedia's API: the list of the largest cities, and the article of one city.
 
 Text of Wikipedia is CC BY-SA 4.0; the revision goes with every value. Here belongs what is asked and what an answer
-that is not a page means; reading the pages belongs into ``wikipedia_pages``.
+that is not a page means; reading them belongs into ``wikipedia_list`` and ``wikipedia_article``.
 """
 
 import time
@@ -14,17 +14,9 @@ import requests
 
 from gans_pipeline.settings import ProviderSettings
 from gans_pipeline.sources.http import Http, PermanentError, SourceError, TransientError, describe, retry_after_s
-from gans_pipeline.sources.wikipedia_pages import (
-    PROVIDER,
-    Article,
-    Population,
-    api_error,
-    parse_article,
-    parse_largest_cities,
-    to_json,
-)
-
-__all__ = ["Article", "Population", "Wikipedia", "parse_article", "parse_largest_cities", "to_json"]
+from gans_pipeline.sources.wikipedia_article import Article, parse_article
+from gans_pipeline.sources.wikipedia_list import parse_largest_cities
+from gans_pipeline.sources.wikipedia_pages import PROVIDER, api_error
 
 LIST_TITLE = "List of largest cities"
 MAXLAG_S = 5

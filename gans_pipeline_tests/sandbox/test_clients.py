@@ -15,7 +15,8 @@ from gans_pipeline.sources.open_meteo import OpenMeteo
 from gans_pipeline.sources.openweathermap import OpenWeatherMap
 from gans_pipeline.sources.ourairports import OurAirports
 from gans_pipeline.sources.places import country_code
-from gans_pipeline.sources.wikipedia import Wikipedia, parse_article
+from gans_pipeline.sources.wikipedia import Wikipedia
+from gans_pipeline.sources.wikipedia_article import parse_article
 from gans_pipeline_tests.sandbox.conftest import CITIES, Sandbox
 
 

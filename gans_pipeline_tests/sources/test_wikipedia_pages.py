@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gans_pipeline.sources.http import MalformedError, PermanentError, SourceError, TransientError
-from gans_pipeline.sources.wikipedia import Article, parse_article, parse_largest_cities, to_json
+from gans_pipeline.sources.wikipedia_article import Article, parse_article, to_json
+from gans_pipeline.sources.wikipedia_list import parse_largest_cities
 
 # Pages of our own, in the markup of both generations of the template
 

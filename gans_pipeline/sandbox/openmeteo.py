@@ -87,6 +87,9 @@ _NOT_IN_THE_MODEL = frozenset(
 _SHORT_LIVED = frozenset({"visibility", "wind_gusts_10m"})
 
 
+MOST_DAYS = 16
+
+
 class _Refused(Exception):  # noqa: N818
     """A parameter that is not allowed; the text is the reason that the client gets."""
 
@@ -101,7 +104,7 @@ def weight(query: Mapping[str, str]) -> float:
     places = max(1, len(query.get("latitude", "").split(",")))
     variables = sum(len(query[group].split(",")) for group in ("hourly", "current") if query.get(group)) / 10
     days = query.get("forecast_days", "7")
-    return places * max(1.0, variables, variables * (int(days) if days.isdecimal() else 7) / 14)
+    return places * max(1.0, variables, variables * (min(float(days), MOST_DAYS) if days.isdecimal() else 7) / 14)
 
 
 def routes(world: World, state: State) -> list[Route]:
@@ -134,7 +137,7 @@ def _answer(world: World, now: datetime, query: Mapping[str, str]) -> list[dict[
     zones = query.get("timezone", "GMT").split(",")
     if len(zones) not in (1, len(latitudes)):
         raise _Refused("Parameter 'timezone' must have the same number of elements as coordinates")
-    days = _days(query, "forecast_days", "Forecast days", 16, default=7)
+    days = _days(query, "forecast_days", "Forecast days", MOST_DAYS, default=7)
     past_days = _days(query, "past_days", "Past days", 92, default=0)
     hourly, current = _variables(query, "hourly"), _variables(query, "current")
     units = {parameter: _unit(query, parameter) for parameter in _FACTORS}
@@ -182,7 +185,7 @@ def _coordinates(query: Mapping[str, str], name: str, limit: int) -> list[float]
 
 def _days(query: Mapping[str, str], name: str, word: str, limit: int, *, default: int) -> int:
     text = query.get(name, str(default))
-    if not text.isdecimal() or int(text) > limit:
+    if not text.isdecimal() or float(text) > limit:
         raise _Refused(f"{word} is invalid. Allowed range 0 to {limit}. Given {text}.")
     return int(text)
 

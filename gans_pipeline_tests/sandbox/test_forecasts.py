@@ -94,6 +94,7 @@ def test_openweathermap_converts_units(sandbox: Sandbox) -> None:
         ({"latitude": 123}, "Latitude must be in range of -90 to 90°. Given: 123.0."),
         ({"longitude": -181}, "Longitude must be in range of -180 to 180°. Given: -181.0."),
         ({"forecast_days": 20}, "Forecast days is invalid. Allowed range 0 to 16. Given 20."),
+        ({"forecast_days": "9" * 5000}, f"Forecast days is invalid. Allowed range 0 to 16. Given {'9' * 5000}."),
         ({"past_days": 99}, "Past days is invalid. Allowed range 0 to 92. Given 99."),
         ({"timezone": "Mars/Olympus"}, "Invalid timezone"),
         ({"latitude": "1,2"}, "Parameter 'latitude' and 'longitude' must have the same number of elements"),

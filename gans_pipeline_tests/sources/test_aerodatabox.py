@@ -211,11 +211,11 @@ def test_a_terminal_is_a_text(terminal: Any, expected: str | None) -> None:
     assert row["terminal"] == expected if expected else pd.isna(row["terminal"])
 
 
-@pytest.mark.parametrize(("number", "kept"), [("XX 1825", "XX 1825"), (" 3V  8ER ", "3V 8ER"), ("DXXXX", "DXXXX")])
 def test_a_number_in_small_letters_is_the_same_flight() -> None:
     assert list(parse_arrivals(fids(flight(), flight(number="xx 1825")))["flight_number"]) == ["XX 1825"]
 
 
+@pytest.mark.parametrize(("number", "kept"), [("XX 1825", "XX 1825"), (" 3V  8ER ", "3V 8ER"), ("DXXXX", "DXXXX")])
 def test_a_number_keeps_its_inner_blank(number: str, kept: str) -> None:
     assert only_row(number=number)["flight_number"] == kept
 

@@ -65,6 +65,8 @@ def choose_titles(sources: Sources, selection: str) -> list[str]:
 
 
 def _most_populous(sources: Sources, count: int) -> list[str]:
+    if count < 1:
+        raise ValueError("no cities are selected: 0 of the most populous")
     listed = sources.wikipedia.largest_cities()
     if count > len(listed):
         raise ValueError(f"the list has {len(listed)} cities, not {count}: name further ones by their titles")

@@ -128,6 +128,7 @@ def parse_article(payload: object) -> Article:
     figures = _figures(box)
     labelled = _labelled(box)
     reason = _why_not_a_city(box, set(labelled), has_population=bool(figures), introduction=introduction)
+    reason = reason or _seat_elsewhere(box, labelled, name)
     if reason is not None:
         raise MalformedError(PROVIDER, f"{title}: {reason}")
     return Article(
@@ -256,6 +257,36 @@ def _why_not_a_city(box: Tag, labels: set[str], *, has_population: bool, introdu
     if has_population or "geography" in classes or labels & _MUNICIPAL_LABELS:
         return None
     return "its infobox is not that of a city: it has no population and no row of a municipality"
+
+
+_REGION = re.compile(
+    r"(?:u\.?s\.? |federal |federated |autonomous |overseas |administrative |ceremonial )*"
+    r"(?P<kind>state|province|region|department|county|canton|community|voivodeship|governorate|oblast|krai)\b",
+    re.IGNORECASE,
+)
+_NEIGHBOURHOOD = re.compile(r"(?:neighbou?rhood|suburb) (?:of|in)\b", re.IGNORECASE)
+_SEATS = ("capital", "capital city", "capital and largest city", "county seat", "administrative center", "largest city")
+
+
+def _seat_elsewhere(box: Tag, labelled: Mapping[str, Tag], name: str) -> str | None:
+    """Return why a settlement's infobox is not that of a city: a state's capital has another name, or it is a part.
+
+    The template is the same for cities and states, and Berlin is both: what distinguishes Bavaria is that its capital
+    is called Munich.
+    """
+    category = box.select_one("div.category")
+    kind = text_of(category) if category else ""
+    if _NEIGHBOURHOOD.match(kind):
+        return f"is a {kind.lower()}, not a city"
+    region = _REGION.match(kind)
+    seat = next((text_of(labelled[label]) for label in _SEATS if label in labelled), None)
+    if region is None or seat is None or _words(seat) & _words(name):
+        return None
+    return f"is a {region['kind'].lower()} with the capital {seat}, not a city"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w{3,}", text.casefold()))
 
 
 # Where the city is

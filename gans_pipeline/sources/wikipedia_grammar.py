@@ -124,7 +124,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _AMOUNT = rf"\d[\d.,'’ ]*(?:{_SCALE})?"
-_RANGE = re.compile(rf"{_AMOUNT}\s*(?:[-‐‑‒–—−~〜～]+|to\b|or\b|\.\.+|…)\s*{_AMOUNT}", re.IGNORECASE)
+_RANGE = re.compile(rf"{_AMOUNT}\s*(?:[-‐‑‒–—−~〜～]+|to\b|or\b|\.\.+|…)\s*{_AMOUNT}(?![\d.,]*\s*[%‰])", re.IGNORECASE)
 _ANOTHER_QUANTITY = re.compile(
     r"\w|[.,]\d|\s*(?:[%‰/²³°]|per ?cent\b|km|sq\b|per (?:km|sq|mi|hectare|capita)|households|families|dwellings)",
     re.IGNORECASE,

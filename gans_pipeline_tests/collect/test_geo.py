@@ -70,8 +70,9 @@ def test_more_cities_than_the_list_has_are_refused(sources: Sources) -> None:
 
 
 def test_a_selection_of_nothing_is_refused(sources: Sources) -> None:
-    with pytest.raises(ValueError, match="no cities are selected"):
-        geo.collect_cities(sources, " , ", now=NOW)
+    for selection in (" , ", "0"):
+        with pytest.raises(ValueError, match="no cities are selected"):
+            geo.collect_cities(sources, selection, now=NOW)
 
 
 def test_every_city_has_one_chosen_population(sources: Sources) -> None:

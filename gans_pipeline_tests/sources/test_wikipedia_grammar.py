@@ -37,6 +37,7 @@ from gans_pipeline.tables.geo import POPULATION_KINDS
         ("2,100,000 ± 5,000", 2_100_000),
         ("16,787,941 inhabitants", 16787941),
         ("16,349,831 2nd", 16349831),
+        ("1,463,723 −0.8%", 1463723),
     ],
 )
 def test_a_number_is_read_in_every_way_of_grouping_and_scaling(printed: str, people: int) -> None:

@@ -466,6 +466,44 @@ def test_what_is_not_a_city_is_refused_with_the_page_and_the_reason(reason: str)
     assert "Georgia" in str(caught.value)
 
 
+def settlement(category: str, *rows: str, name: str) -> str:
+    kind = f'<tr><td colspan="2"><div class="category">{category}</div></td></tr>'
+    return infobox(kind, COORDINATES, COUNTRY, *rows, heading("Population"), bullet("Total", "1,000,000"), name=name)
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (
+            settlement("State of Germany", row("Capital", "Munich"), name="Bavaria"),
+            "is a state with the capital Munich",
+        ),
+        (settlement("U.S. state", row("Capital", "Sacramento"), name="California"), "is a state with the capital"),
+        (settlement("Province", row("Capital", "Guangzhou"), name="Guangdong"), "is a province with the capital"),
+        (settlement("County", row("County seat", "Chicago"), name="Cook County"), "is a county with the capital"),
+        (settlement("Neighborhood of Manhattan", name="SoHo"), "is a neighborhood of manhattan"),
+    ],
+    ids=["Bavaria", "California", "Guangdong", "Cook County", "SoHo"],
+)
+def test_a_state_or_a_part_of_a_city_is_refused_by_its_infobox(page: str, reason: str) -> None:
+    with pytest.raises(MalformedError, match=reason):
+        parse_article(page)
+
+
+@pytest.mark.parametrize(
+    ("category", "name", "seat"),
+    [
+        ("State of Germany", "Berlin", ()),
+        ("Metropolis", "Tokyo", (row("Capital", "Shinjuku"),)),
+        ("Union territory", "Delhi", (row("Capital", "New Delhi"),)),
+        ("Canton of Switzerland", "Geneva", (row("Capital", "Geneva"),)),
+    ],
+    ids=["Berlin", "Tokyo", "Delhi", "Geneva"],
+)
+def test_a_city_that_is_a_state_too_is_a_city(category: str, name: str, seat: tuple[str, ...]) -> None:
+    assert parse_article(settlement(category, *seat, name=name)).population == 1_000_000
+
+
 def test_a_list_is_refused_even_with_an_infobox() -> None:
     with pytest.raises(MalformedError, match="is a list"):
         parse_article(skin(CITY, title="List of towns"))
@@ -599,7 +637,7 @@ def test_a_damaged_page_is_read_or_refused(seed: int, damages: int) -> None:
     chance = random.Random(seed)  # a seed, and not a drawn page: hypothesis shrinks that to the bare minimum
     page = chance.choice([skin(CITY), CITY, skin(MODERN), *NOT_CITIES.values()])
     for _ in range(damages):
-        start = chance.randrange(len(page))
+        start = chance.randrange(len(page) + 1)
         end = min(len(page), start + chance.randrange(60))
         pieces = ["", "<", "\x00", "&#0;", "</table>", "<table>", "<tr><th>", "9" * 40, "°", "(", page[start:end] * 2]
         page = page[:start] + chance.choice(pieces) + page[end:]

@@ -1,6 +1,8 @@
 """Engines for SQLite, MariaDB and MySQL that behave alike: UTC, strict, exact text, foreign keys, real transactions."""
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,30 @@ def _mysql(url: URL, tls_ca: str | None) -> Engine:
         pool_pre_ping=True,
         pool_recycle=1800,
     )
+
+
+@contextmanager
+def exclusive(engine: Engine, name: str) -> Iterator[sa.Connection]:
+    """Begin a transaction on a connection while no other process is in one of the same name in this database.
+
+    Under READ COMMITTED a writer does not see the rows that another one is inserting: two that replaced the same group
+    at once left the rows of both. SQLite has one writer at a time by its nature. Raises TimeoutError after
+    ``LOCK_TIMEOUT_S`` seconds.
+    """
+    with engine.execution_options(sqlite_begin="IMMEDIATE").connect() as connection:
+        if connection.dialect.name == "sqlite":
+            with connection.begin():
+                yield connection
+            return
+        lock = f"{engine.url.database}.{name}"[-64:]  # one server has them all, of 64 characters at most
+        try:
+            with connection.begin():
+                if connection.execute(sa.select(sa.func.get_lock(lock, LOCK_TIMEOUT_S))).scalar_one() != 1:
+                    raise TimeoutError(f"another writer did not finish within {LOCK_TIMEOUT_S} s")
+                yield connection
+        finally:
+            if not connection.invalidated:  # else the server let go of it with the connection
+                connection.exec_driver_sql("DO RELEASE_ALL_LOCKS()")
 
 
 def create_database(url: str | URL, *, tls_ca: str | None = None) -> bool:

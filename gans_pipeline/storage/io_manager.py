@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine
 
 from gans_pipeline.storage.engine import create_engine, display_url
 from gans_pipeline.storage.frames import EXAMPLES, FrameError
-from gans_pipeline.storage.writer import ScopedFrame, read, write
+from gans_pipeline.storage.writer import ScopedFrame, WriteError, read, write
 
 PREVIEW_ROWS = 5
 
@@ -44,7 +44,7 @@ class MySQLIOManager(dg.ConfigurableIOManager):
         return self.connect()
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Write the frame; raises FrameError or WriteError, and then nothing has been written."""
+        """Write the frame; raises ``dagster.Failure``, retried only if that may help, and then nothing was written."""
         if not isinstance(obj, pd.DataFrame | ScopedFrame):
             raise dg.DagsterInvariantViolationError(
                 f"asset {context.asset_key.to_user_string()} returned {type(obj).__name__}: return a pandas DataFrame "
@@ -53,9 +53,14 @@ class MySQLIOManager(dg.ConfigurableIOManager):
         table = self._table(context.asset_key)
         frame = obj.frame if isinstance(obj, ScopedFrame) else obj
         partitions = self._partition_keys(context)
-        if partitions is not None:
-            _refuse_other_partitions(frame, table, partitions)
-        result = write(self.engine, table, obj)
+        try:
+            if partitions is not None:
+                _refuse_other_partitions(frame, table, partitions)
+            result = write(self.engine, table, obj)
+        except FrameError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        except WriteError as error:
+            raise dg.Failure(str(error), allow_retries=error.transient) from error
         metadata: dict[str, Any] = {
             f"rows_{name}": dg.MetadataValue.int(count) for name, count in result.counts().items()
         }

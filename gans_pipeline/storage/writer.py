@@ -7,7 +7,6 @@ How a table is written is declared on the table: ``info={"write": Upsert()}`` or
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -17,7 +16,7 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.engine import Connection, Engine
 
-from gans_pipeline.storage.engine import LOCK_TIMEOUT_S
+from gans_pipeline.storage.engine import exclusive
 from gans_pipeline.storage.frames import EXAMPLES, FrameError, to_frame, to_values
 
 ATTEMPTS = 5
@@ -66,7 +65,14 @@ class WriteResult:
 
 
 class WriteError(RuntimeError):
-    """The database refused the rows; nothing was written. The message names table and reason, and no credentials."""
+    """The database refused the rows; nothing was written. The message names table and reason, and no credentials.
+
+    ``transient`` tells whether the same write may succeed later: the server was away, or another writer in the way.
+    """
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 def write(engine: Engine, table: sa.Table, data: pd.DataFrame | ScopedFrame) -> WriteResult:
@@ -89,7 +95,10 @@ def write(engine: Engine, table: sa.Table, data: pd.DataFrame | ScopedFrame) -> 
     try:
         return retrying(_write_once, engine, table, values, scope)
     except sa.exc.DBAPIError as error:
-        raise WriteError(f"{table.name}: {_reason(error)}; nothing was written") from None
+        unreachable = error.connection_invalidated or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+        raise WriteError(f"{table.name}: {_reason(error)}; nothing was written", transient=unreachable) from None
+    except TimeoutError as error:
+        raise WriteError(f"{table.name}: {error}; nothing was written", transient=True) from None
 
 
 def read(
@@ -129,7 +138,7 @@ def _scope(data: pd.DataFrame | ScopedFrame, mode: Upsert | Replace, table: sa.T
 
 
 def _write_once(engine: Engine, table: sa.Table, values: Values, scope: Values | None) -> WriteResult:
-    with _turn(engine, table) as connection:
+    with exclusive(engine, table.name) as connection:
         key_names = [column.name for column in table.primary_key.columns]
         staging = _stage(connection, table, f"staging_{table.name}", values, key=key_names)
         _refuse_orphans(connection, table, staging)
@@ -148,30 +157,6 @@ def _write_once(engine: Engine, table: sa.Table, values: Values, scope: Values |
             connection.execute(sa.insert(table).from_select(list(staging.columns.keys()), new))
         _unstage(connection, staging)
     return WriteResult(total - matched, updated, matched - updated, deleted)
-
-
-@contextmanager
-def _turn(engine: Engine, table: sa.Table) -> Iterator[Connection]:
-    """Begin a transaction during which no other writer writes to the table, as on SQLite by its nature.
-
-    Under READ COMMITTED a writer does not see the rows that another one is inserting: two that replaced the same group
-    at once left the rows of both.
-    """
-    with engine.execution_options(sqlite_begin="IMMEDIATE").connect() as connection:
-        if connection.dialect.name == "sqlite":
-            with connection.begin():
-                yield connection
-            return
-        name = f"{engine.url.database}.{table.name}"[-64:]  # one server has them all, of 64 characters at most
-        try:
-            with connection.begin():
-                if connection.execute(sa.select(sa.func.get_lock(name, LOCK_TIMEOUT_S))).scalar_one() != 1:
-                    reason = f"another writer did not finish within {LOCK_TIMEOUT_S} s"
-                    raise WriteError(f"{table.name}: {reason}; nothing was written")
-                yield connection
-        finally:
-            if not connection.invalidated:  # else the server let go of it with the connection
-                connection.exec_driver_sql("DO RELEASE_ALL_LOCKS()")
 
 
 def _delete_rest_of_scope(

@@ -10,8 +10,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Engine
 
+from gans_pipeline.storage.engine import exclusive
 from gans_pipeline.tables import VIEWS, metadata
 
+UPGRADE = "schema upgrade"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -27,10 +29,18 @@ class State(enum.Enum):
 def state(engine: Engine) -> State:
     """Return how the database stands to the newest schema."""
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is None:
-            ours = set(metadata.tables) & set(sa.inspect(connection).get_table_names())
-            return State.FOREIGN if ours else State.EMPTY
+        found = _state(connection)
+    if found is State.FOREIGN:
+        with exclusive(engine, UPGRADE) as connection:  # unless another process is just making the tables
+            found = _state(connection)
+    return found
+
+
+def _state(connection: sa.Connection) -> State:
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None:
+        ours = set(metadata.tables) & set(sa.inspect(connection).get_table_names())
+        return State.FOREIGN if ours else State.EMPTY
     scripts = ScriptDirectory.from_config(_config())
     if current == scripts.get_current_head():
         return State.CURRENT
@@ -51,7 +61,7 @@ def advice(state: State) -> str:
 def upgrade(engine: Engine) -> None:
     """Bring the database to the newest schema; one that is there already is left alone."""
     config = _config()
-    with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+    with exclusive(engine, UPGRADE) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

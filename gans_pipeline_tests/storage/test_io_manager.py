@@ -110,6 +110,13 @@ def test_what_is_no_frame_is_refused_with_advice(engine: sa.Engine, value: Any) 
     assert "return a pandas DataFrame" in error_of(result)
 
 
+def test_a_frame_that_does_not_fit_is_not_tried_again(engine: sa.Engine) -> None:
+    patient = asset("places", frame(place("x" * 21)), retry_policy=dg.RetryPolicy(max_retries=3, delay=60))
+    result = run(engine, patient)
+    assert "longer than 20 characters" in error_of(result)
+    assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+
+
 def test_an_asset_without_a_table_is_refused_by_name(engine: sa.Engine) -> None:
     assert "asset nowhere has no table in" in error_of(run(engine, asset("nowhere", frame(place("Berlin")))))
 

@@ -1,6 +1,8 @@
 """The migrations make exactly the tables that are declared, on every database, and say where a database stands."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -51,6 +53,22 @@ def test_a_database_goes_from_empty_to_current_and_stays(database_url: str) -> N
     assert schema.state(engine) is schema.State.CURRENT
     schema.upgrade(engine)
     assert schema.state(engine) is schema.State.CURRENT
+
+
+def test_processes_that_upgrade_a_new_database_at_once_take_turns(database_url: str) -> None:
+    start = threading.Barrier(3)
+
+    def upgrade(_: int) -> schema.State:
+        engine = create_engine(database_url)
+        start.wait()
+        if schema.state(engine) is schema.State.EMPTY:
+            schema.upgrade(engine)
+        found = schema.state(engine)
+        engine.dispose()
+        return found
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(upgrade, range(3))) == [schema.State.CURRENT] * 3
 
 
 def test_a_revision_from_the_future_is_foreign(database_url: str) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from gans_pipeline.tables import cities, metadata
+from gans_pipeline.storage.engine import display_url
+from gans_pipeline.tables import airports, cities, metadata
 
 
 def contents(engine: Engine) -> dict[str, dict[str, Any]]:
@@ -35,14 +36,21 @@ def is_empty(engine: Engine, table: sa.Table) -> bool:
         return connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is None
 
 
-def mixes_with(engine: Engine, *, sandbox: bool) -> list[str]:
-    """Return the tables that hold rows from the other world: real ones if ``sandbox``, invented ones otherwise."""
+def refuse_to_mix(engine: Engine, *, sandbox: bool) -> None:
+    """Raise ValueError if the database holds real data and ``sandbox`` data is to be written to it, or the reverse.
+
+    Asked are cities and airports, which every other row refers to.
+    """
     found = []
     with engine.connect() as connection:
-        for table in metadata.sorted_tables:
-            if "provider" in table.columns:
-                invented = table.c.provider.like("sandbox-%")
-                query = sa.select(sa.literal(1)).select_from(table).where(~invented if sandbox else invented).limit(1)
-                if connection.execute(query).first():
-                    found.append(table.name)
-    return found
+        for table in (cities, airports):
+            invented = table.c.provider.like("sandbox-%")
+            query = sa.select(sa.literal(1)).select_from(table).where(~invented if sandbox else invented).limit(1)
+            if connection.execute(query).first():
+                found.append(table.name)
+    if found:
+        holds, wanted = ("real", "invented") if sandbox else ("invented", "real")
+        raise ValueError(
+            f"{display_url(engine.url)} holds {holds} data ({', '.join(found)}), which {wanted} data must not be mixed "
+            "with: name another database in GANS_DATABASE_URL"
+        )

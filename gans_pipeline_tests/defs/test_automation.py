@@ -44,7 +44,7 @@ def test_the_schedules_are_exactly_these_and_wait_to_be_switched_on() -> None:
 def test_a_schedule_asks_for_one_run_of_its_assets(name: str) -> None:
     repository = defs.get_repository_def()
     schedule = repository.get_schedule_def(name)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=NOW, repository_def=repository)
         ticked = schedule.evaluate_tick(context)
     assert len(ticked.run_requests or ()) == 1

@@ -3,6 +3,8 @@
 They read the settings when a run begins, so that no secret becomes part of a definition.
 """
 
+from typing import Any
+
 import dagster as dg
 from sqlalchemy.engine import Engine
 
@@ -10,6 +12,7 @@ from gans_pipeline.collect.sources import Sources
 from gans_pipeline.settings import Settings
 from gans_pipeline.storage.engine import create_engine
 from gans_pipeline.storage.io_manager import MySQLIOManager
+from gans_pipeline.tables.queries import refuse_to_mix
 
 
 class SourcesResource(dg.ConfigurableResource[Sources]):
@@ -21,7 +24,7 @@ class SourcesResource(dg.ConfigurableResource[Sources]):
 
 
 class Database(MySQLIOManager):
-    """The database of ``GANS_DATABASE_URL``."""
+    """The database of ``GANS_DATABASE_URL``; refuses to write invented data beside real data, and the reverse."""
 
     url: str = "GANS_DATABASE_URL"
     tables: str = "gans_pipeline.tables:metadata"
@@ -29,6 +32,14 @@ class Database(MySQLIOManager):
     def connect(self) -> Engine:
         """Return a new engine for the database that the settings name."""
         return connect(Settings())
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Write the frame, unless the database holds data of the other kind."""
+        try:
+            refuse_to_mix(self.engine, sandbox=Settings().sandbox_url is not None)
+        except ValueError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        super().handle_output(context, obj)
 
 
 def connect(settings: Settings) -> Engine:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 import pytest
 import requests
@@ -143,6 +144,16 @@ def test_tables_can_be_refreshed_one_by_one(small: Gans) -> None:
     arrivals = read(create_engine(f"sqlite:///{Path.cwd() / 'gans.db'}"), tables.arrivals)
     assert {str(day) for day in arrivals["local_date"]} == {"2026-11-24"}
     assert {"KJFK", "KLGA", "KEWR"} <= set(arrivals["airport_icao"])
+
+
+def test_a_city_that_is_not_in_the_table_fails_at_once_and_is_named(small: Gans) -> None:
+    assert small("refresh", "cities", "--cities", "1").status == 0
+    done = small("refresh", "weather_forecasts", "--cities", "Nowhere at all")
+    assert done.status == 1
+    assert "weather_forecasts failed: not among the cities in the database: Nowhere at all" in done.out
+    runs = dg.DagsterInstance.get().get_runs(limit=1)
+    events = dg.DagsterInstance.get().all_logs(runs[0].run_id)
+    assert not [entry for entry in events if entry.dagster_event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
 
 
 def test_an_unknown_asset_is_one_line(small: Gans) -> None:

@@ -7,7 +7,6 @@ import pandas as pd
 from pydantic import Field
 
 from gans_pipeline.collect.flights import airport_days, collect_arrivals
-from gans_pipeline.collect.geo import select_cities
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.defs.platform.refresh import CitiesConfig, now, refreshed, table_asset
 
@@ -41,7 +40,7 @@ def arrivals(
     city_airports: pd.DataFrame,
 ) -> dg.MaterializeResult:
     """By local day of the airport, from AeroDataBox; the view `physical_arrivals` shows each aircraft once."""
-    served = city_airports["city_id"].isin(select_cities(cities, config.cities)["city_id"])
+    served = city_airports["city_id"].isin(config.select(cities)["city_id"])
     serving = airports[airports["icao"].isin(city_airports.loc[served, "icao"])]
     dates = [dt.date.fromisoformat(key) for key in context.partition_keys]
     days = airport_days(serving, dates, tomorrow_only=config.tomorrow_only, now=now())

@@ -10,7 +10,6 @@ from gans_pipeline.collect.geo import (
     collect_cities,
     collect_populations,
     join_city_airports,
-    select_cities,
 )
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.defs.platform.refresh import CitiesConfig, now, refreshed, table_asset
@@ -35,7 +34,7 @@ def cities(config: SelectionConfig, sources: dg.ResourceParam[Sources]) -> dg.Ma
 @table_asset("populations", group="geo", kinds={"wikipedia"}, pool="wikipedia")
 def populations(config: CitiesConfig, sources: dg.ResourceParam[Sources], cities: pd.DataFrame) -> dg.MaterializeResult:
     """Every figure of the infobox's population section; the view `current_populations` shows the one to use."""
-    return refreshed(collect_populations, sources, select_cities(cities, config.cities), now=now())
+    return refreshed(collect_populations, sources, config.select(cities), now=now())
 
 
 @table_asset("airports", group="geo", kinds={"csv"}, pool="ourairports")

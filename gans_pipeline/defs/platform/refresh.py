@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import dagster as dg
+import pandas as pd
 from pydantic import Field
 
 from gans_pipeline import tables
+from gans_pipeline.collect.geo import select_cities
 from gans_pipeline.collect.outcome import Collected, Failure, NothingCollectedError, NothingToCollectError
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.http import SourceError, TransientError
@@ -39,6 +41,13 @@ class CitiesConfig(dg.Config):
     cities: list[str] = Field(
         default=[], description="Names, article titles or ids of cities in the database; none means all of them"
     )
+
+    def select(self, cities: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of ``cities`` that the run is about; one that is not there fails it without a retry."""
+        try:
+            return select_cities(cities, self.cities)
+        except ValueError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
 
 
 def now() -> dt.datetime:

@@ -3,7 +3,6 @@
 import dagster as dg
 import pandas as pd
 
-from gans_pipeline.collect.geo import select_cities
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.collect.weather import collect_weather_forecasts
 from gans_pipeline.defs.platform.refresh import CitiesConfig, now, refreshed, table_asset
@@ -14,4 +13,4 @@ def weather_forecasts(
     config: CitiesConfig, sources: dg.ResourceParam[Sources], cities: pd.DataFrame
 ) -> dg.MaterializeResult:
     """Five days in 3-hour steps, from OpenWeatherMap or Open-Meteo; older issues are kept, to learn their errors."""
-    return refreshed(collect_weather_forecasts, sources, select_cities(cities, config.cities), now=now())
+    return refreshed(collect_weather_forecasts, sources, config.select(cities), now=now())

@@ -156,6 +156,17 @@ def test_a_city_that_is_not_in_the_table_fails_at_once_and_is_named(small: Gans)
     assert not [entry for entry in events if entry.dagster_event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
 
 
+def test_a_city_is_added_by_its_title_to_the_most_populous(gans: Gans, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gans("refresh", "cities", "--sandbox", "--cities", "30").status == 0
+    monkeypatch.delenv("GANS_SANDBOX_URL")
+    monkeypatch.setenv("GANS_CITIES", "30, Málaga")
+    done = gans("refresh", "cities", "--sandbox")
+    assert done.status == 0, done.out
+    cities = read(create_engine("sqlite:///data/gans.db"), tables.cities)
+    assert len(cities) == 31
+    assert "Málaga" in set(cities["name"])
+
+
 def test_an_unknown_asset_is_one_line(small: Gans) -> None:
     done = small("refresh", "wheather")
     assert done.status == 1

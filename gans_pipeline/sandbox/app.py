@@ -47,7 +47,7 @@ _NOW = TypeAdapter(_Now)
 
 
 def create_app(*, cities: int = 30, seed: int = 0, now: datetime | None = None, latency_ms: float = 0) -> Starlette:
-    """Return the sandbox for the ``cities`` largest cities.
+    """Return the sandbox with the ``cities`` largest cities in its list.
 
     ``now`` stops the clock there (a naive time is UTC); None is the real time. Each answer waits ``latency_ms``.
     """

@@ -167,7 +167,7 @@ class Encyclopedia:
         return None
 
     def _disambiguation(self, name: str) -> str | None:
-        meant = [city for city in self.world.cities if city.name == name]
+        meant = [city for city in self.world.by_title.values() if city.name == name]
         if len(meant) < 2:
             return None
         entries = "".join(f"<li>{_link(city.title)}, a city in {_link(city.country)}</li>" for city in meant)

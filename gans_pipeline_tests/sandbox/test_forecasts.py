@@ -29,7 +29,7 @@ NO_PLACE = {"cod": "400", "message": "Nothing to geocode"}
         ({"lat": 91}, 400, {"cod": "400", "message": "wrong latitude"}),
         ({"lat": "nan"}, 400, {"cod": "400", "message": "wrong latitude"}),
         ({"lon": "east"}, 400, {"cod": "400", "message": "wrong longitude"}),
-        ({"q": "Atlantis"}, 404, {"cod": "404", "message": "city not found"}),
+        ({"q": "Nowhere"}, 404, {"cod": "404", "message": "city not found"}),
     ],
 )
 def test_openweathermap_errors_have_its_types(sandbox: Sandbox, query: Any, status: int, body: Any) -> None:

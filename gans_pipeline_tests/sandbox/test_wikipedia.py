@@ -133,7 +133,7 @@ def test_homonyms_have_titles_of_their_own_and_a_disambiguation_page() -> None:
 def boxes() -> dict[str, BeautifulSoup]:
     """The infoboxes of 600 cities."""
     encyclopedia = Encyclopedia(build_world(600, 0))
-    pages = {title: encyclopedia.html(title) or "" for title in encyclopedia.world.by_title}
+    pages = {city.title: encyclopedia.html(city.title) or "" for city in encyclopedia.world.cities}
     return {title: BeautifulSoup(page, "lxml") for title, page in pages.items()}
 
 

@@ -8,6 +8,7 @@ ask of a database belongs into them; the fixture that hands it out is in ``conft
 """
 
 import os
+import random
 import re
 import shutil
 import socket
@@ -116,9 +117,15 @@ def running_server(kind: Kind, binary: str) -> Iterator[sa.URL]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port for a server that starts in a moment.
+
+    Below 32768: a port that the system chooses may serve an outgoing connection by the time the server binds it.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise RuntimeError("100 ports of 127.0.0.1 are in use")
 
 
 def _initialize(kind: Kind, binary: str, data: Path, as_root: list[str], directory: Path) -> None:

@@ -21,7 +21,8 @@ import sqlalchemy as sa
 from gans_pipeline import cli, tables
 from gans_pipeline.sandbox import running
 from gans_pipeline.storage.engine import create_engine
-from gans_pipeline.storage.writer import read, write
+from gans_pipeline.storage.reader import read
+from gans_pipeline.storage.writer import write
 from gans_pipeline.tables import schema
 
 TABLES = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals"}

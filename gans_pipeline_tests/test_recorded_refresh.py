@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gans_pipeline import refreshing, tables
 from gans_pipeline.storage.engine import create_engine
-from gans_pipeline.storage.writer import read
+from gans_pipeline.storage.reader import read
 from gans_pipeline_tests.sources.recorded import recorded
 
 WIKIDATA_ITEMS = {"Tokyo": 1490, "Nagoya": 11751, "Granada": 8810}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pandas as pd
 import sqlalchemy as sa
 
 from gans_pipeline.storage.types import UTCDateTime
@@ -33,7 +34,7 @@ def table(name: str, *items: sa.schema.SchemaItem, comment: str, **info: Any) ->
     """Declare a table.
 
     ``info``: ``write`` (how a frame is written), ``newest`` (the column that tells how fresh the table is, or None) and
-    ``partition_column`` (the column that holds the key of a Dagster partition, where it has any).
+    ``partition_expr`` (the column that tells which Dagster partition a row is of, where it has any).
     """
     return sa.Table(name, metadata, *items, comment=comment, info=info, **MYSQL)
 
@@ -41,27 +42,27 @@ def table(name: str, *items: sa.schema.SchemaItem, comment: str, **info: Any) ->
 def one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
     """Check that a column holds one of these texts."""
     listed = ", ".join(f"'{value}'" for value in values)
-    return _check(column, f"{column} IN ({listed})", lambda value: value in values)
+    return _check(column, f"{column} IN ({listed})", lambda found: found.isin(values))
 
 
 def between(column: str, low: float, high: float) -> sa.CheckConstraint:
     """Check that a number lies in a closed interval."""
-    return _check(column, f"{column} BETWEEN {low} AND {high}", lambda value: low <= value <= high)
+    return _check(column, f"{column} BETWEEN {low} AND {high}", lambda found: found.between(low, high))
 
 
 def not_negative(column: str) -> sa.CheckConstraint:
     """Check that an amount is zero or more."""
-    return _check(column, f"{column} >= 0", lambda value: value >= 0)
+    return _check(column, f"{column} >= 0", lambda found: found >= 0)
 
 
 def upper_case(column: str, length: int) -> sa.CheckConstraint:
     """Check that a code has this length and no lower-case letter."""
     sql = f"LENGTH({column}) = {length} AND {column} = UPPER({column})"
-    return _check(column, sql, lambda value: len(value) == length and value == value.upper())
+    return _check(column, sql, lambda found: (found.str.len() == length) & (found == found.str.upper()))
 
 
-def _check(column: str, sql: str, test: Callable[[Any], bool]) -> sa.CheckConstraint:
-    """Return the constraint with the same test in Python, by which a frame is refused before anything is written."""
+def _check(column: str, sql: str, test: "Callable[[pd.Series[Any]], pd.Series[bool]]") -> sa.CheckConstraint:
+    """Return the constraint with the same test of a column's values, by which a frame is refused before it is sent."""
     return sa.CheckConstraint(sql, name=column, info={"column": column, "test": test})
 
 

@@ -59,7 +59,7 @@ arrivals = table(
     comment="Flights that will land, codeshares included",
     newest="scheduled_at",
     write=Replace(by=("airport_icao", "local_date")),
-    partition_column="local_date",
+    partition_expr="local_date",
 )
 
 physical_arrivals = View(

@@ -31,7 +31,8 @@ def state(engine: Engine) -> State:
     with engine.connect() as connection:
         found = _state(connection)
     if found is State.FOREIGN:
-        with exclusive(engine, UPGRADE) as connection:  # unless another process is just making the tables
+        # unless another process is just making the tables
+        with engine.connect() as connection, exclusive(connection, UPGRADE):
             found = _state(connection)
     return found
 
@@ -61,7 +62,7 @@ def advice(state: State) -> str:
 def upgrade(engine: Engine) -> None:
     """Bring the database to the newest schema; one that is there already is left alone."""
     config = _config()
-    with exclusive(engine, UPGRADE) as connection:
+    with engine.connect() as connection, exclusive(connection, UPGRADE):
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

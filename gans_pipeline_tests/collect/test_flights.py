@@ -13,7 +13,8 @@ from gans_pipeline.collect.sources import Sources
 from gans_pipeline.sources.http import QuotaError
 from gans_pipeline.storage.engine import create_engine
 from gans_pipeline.storage.frames import problems
-from gans_pipeline.storage.writer import ScopedFrame, WriteResult, read, write
+from gans_pipeline.storage.reader import read
+from gans_pipeline.storage.writer import ScopedFrame, WriteResult, write
 from gans_pipeline.tables import schema
 from gans_pipeline_tests.collect.conftest import NOW, Sandbox
 

@@ -15,7 +15,8 @@ from gans_pipeline.collect.weather import collect_weather_forecasts
 from gans_pipeline.sources.http import MalformedError
 from gans_pipeline.storage.engine import create_engine
 from gans_pipeline.storage.frames import problems
-from gans_pipeline.storage.writer import read, write
+from gans_pipeline.storage.reader import read
+from gans_pipeline.storage.writer import write
 from gans_pipeline.tables import schema
 from gans_pipeline_tests.collect.conftest import NOW, Sandbox
 

@@ -82,8 +82,8 @@ def sense() -> Callable[[], dg.SensorResult | dg.SkipReason]:
     """Evaluate the sensor once."""
 
     def evaluate() -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(resources={"io_manager": Database()})
-        result = cities_that_lack_something(context)
+        with dg.build_sensor_context(resources={"io_manager": Database()}) as context:
+            result = cities_that_lack_something(context)
         assert isinstance(result, dg.SensorResult | dg.SkipReason)
         return result
 

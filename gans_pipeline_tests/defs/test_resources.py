@@ -9,7 +9,7 @@ import pytest
 from gans_pipeline import tables
 from gans_pipeline.defs.platform.resources import Database
 from gans_pipeline.storage.engine import create_engine
-from gans_pipeline.storage.writer import read
+from gans_pipeline.storage.reader import read
 from gans_pipeline.tables import schema
 
 

@@ -34,7 +34,7 @@ visits = sa.Table(
     sa.Column("day", sa.Date(), primary_key=True),
     sa.Column("visitor", sa.String(20), primary_key=True),
     sa.Column("note", sa.String(200)),
-    info={"write": Replace(by=("place", "day")), "partition_column": "day"},
+    info={"write": Replace(by=("place", "day")), "partition_expr": "day"},
     **MYSQL,
 )
 

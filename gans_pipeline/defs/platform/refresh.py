@@ -21,9 +21,10 @@ from gans_pipeline.collect.outcome import (
     NothingToCollectError,
     on_progress,
 )
+from gans_pipeline.defs.platform.resources import Database
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.http import SourceError, TransientError
-from gans_pipeline.storage.io_manager import column_schema
+from gans_pipeline.storage.table_metadata import foreign_key_lineage
 
 P = ParamSpec("P")
 
@@ -180,10 +181,12 @@ def _named(missing: list[str]) -> dict[str, dg.MetadataValue]:
 
 
 def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """Give an asset what its table says of it (description, columns, name), its owner, and the kind of its store."""
+    """Give an asset what its table says of it (description, columns, where they come from), and its owner."""
     table = tables.metadata.tables[spec.key.path[-1]]
-    return spec.replace_attributes(
+    described = spec.replace_attributes(
         description=f"{table.comment}.\n\n{spec.description or ''}".strip(), owners=OWNERS
-    ).merge_attributes(
-        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.name}, kinds={"mysql"}
     )
+    lineage = foreign_key_lineage(table, {name: dg.AssetKey(name) for name in tables.metadata.tables})
+    if lineage is not None:
+        described = described.merge_attributes(metadata={"dagster/column_lineage": lineage})
+    return Database().describe(described)

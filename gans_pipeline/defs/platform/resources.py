@@ -28,6 +28,7 @@ class Database(MySQLIOManager):
 
     url: str = "GANS_DATABASE_URL"
     tables: str = "gans_pipeline.tables:metadata"
+    upgrade_command: str = "gans db upgrade"
 
     def connect(self) -> Engine:
         """Return a new engine for the database that the settings name."""

@@ -58,11 +58,12 @@ def fit(frame: pd.DataFrame, table: sa.Table, key: Sequence[str] = ()) -> pd.Dat
     twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if twice:
         raise FrameError(table.name, [f"column names occur twice: {', '.join(twice)}"])
+    frame = frame.reset_index(drop=True)  # rows are named by their number
     found = list(_shape_problems(frame, table))
     fitted: dict[str, Series[Any]] = {}
     for column in table.columns:
         if column.name in frame.columns and column.computed is None:
-            values, wrong = _fit_column(frame[column.name].reset_index(drop=True), column)
+            values, wrong = _fit_column(frame[column.name], column)
             found.extend(wrong)
             if values is not None:
                 fitted[column.name] = values
@@ -138,7 +139,7 @@ def _fit_column(series: "Series[Any]", column: "sa.Column[Any]") -> "tuple[Serie
     wrong: list[str] = []
     if fitted is None:
         fitted, wrong = _one_by_one(series, missing, kind, column.name)
-    present = fitted.dropna()
+    present = fitted.dropna() if missing.any() or wrong else fitted
     for reason, is_wrong in kind.refused:
         bad = present.index[np.asarray(is_wrong(present), dtype=bool)]
         if len(bad):
@@ -175,7 +176,7 @@ def _violated_checks(fitted: "dict[str, Series[Any]]", table: sa.Table) -> Itera
     for check in sorted(checks, key=lambda check: str(check.info["column"])):
         values = fitted.get(check.info["column"])
         if values is not None:
-            present = values.dropna()
+            present = values.dropna() if values.hasnans else values
             bad = present[~np.asarray(check.info["test"](present), dtype=bool)]
             if len(bad):
                 yield f"{check.info['column']}: not {check.sqltext} ({_examples(bad)})"

@@ -26,7 +26,9 @@ MORE_THAN_SHOWN = EXAMPLES + 1
 class Staging:
     """The temporary tables of one write."""
 
-    def __init__(self, connection: Connection, table: sa.Table, columns: Sequence[str], key: Sequence[str]) -> None:
+    def __init__(
+        self, connection: Connection, table: sa.Table, columns: Sequence[str], key: Sequence[str], *, deletes: bool
+    ) -> None:
         self._connection, self._table, self._key = connection, table, list(key)
         self._columns = [column for column in table.columns if column.name in set(columns)]
         self._is_sqlite = connection.dialect.name == "sqlite"
@@ -35,6 +37,7 @@ class Staging:
         if self._key:
             is_new: sa.Label[int] = sa.literal_column("0", sa.Integer).label(IS_NEW)
             self._changes = self._create(CHANGES, [*self._columns, is_new])
+        if self._key and deletes:
             self._gone = self._create(GONE, [table.c[name] for name in self._key])
 
     def fill(self, frame: pd.DataFrame) -> str:
@@ -193,17 +196,16 @@ class Staging:
                 continue
             same = sa.and_(*(self._table.c[name] == self._staged.c[name] for name in names))
             other = sa.not_(self._matches(self._table, self._staged)) if self._key else sa.true()
-            holder = [self._table.c[name].label(f"_{name}") for name in self._key]
-            query = sa.select(*(self._staged.c[name] for name in [*self._key, *names]), *holder)
+            holders = [self._table.c[name].label(f"_{name}") for name in self._key]
+            query = sa.select(*(self._staged.c[name] for name in [*self._key, *names]), *holders)
             found = self._connection.execute(
                 query.select_from(self._staged.join(self._table, same)).where(other).limit(MORE_THAN_SHOWN)
             ).all()
             width = len(self._key)
             for row in found[:EXAMPLES]:
-                yield (
-                    f"unique key ({', '.join(names)}): {tuple(row[width : width + len(names)])!r} of row "
-                    f"{tuple(row[:width])!r} belongs to row {tuple(row[width + len(names) :])!r}, which is kept"
-                )
+                mine, value, holder = row[:width], row[width : width + len(names)], row[width + len(names) :]
+                whose = f"of row {tuple(mine)!r} belongs to row {tuple(holder)!r}" if self._key else "is there already"
+                yield f"unique key ({', '.join(names)}): {tuple(value)!r} {whose}"
 
     def _violated_checks(self) -> Iterator[str]:
         """Say which staged rows a CHECK constraint refuses."""

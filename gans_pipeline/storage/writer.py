@@ -211,7 +211,8 @@ class _Job:
         with connected(self.engine) as connection:
             self.connected = True
             with connection.begin():
-                staging = Staging(connection, self.table, list(self.frame.columns), self.key)
+                deletes = isinstance(self.mode, Replace)
+                staging = Staging(connection, self.table, list(self.frame.columns), self.key, deletes=deletes)
                 staged_by = staging.fill(self.frame)
                 if self.groups is not None:
                     staging.fill_groups(self.groups)

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from gans_pipeline.storage.engine import create_engine
 from gans_pipeline.storage.frames import FrameError
-from gans_pipeline.storage.reader import read
-from gans_pipeline.storage.writer import ScopedFrame, WriteError, WriteResult, write
+from gans_pipeline.storage.reader import read, read_portions
+from gans_pipeline.storage.schema import MYSQL
+from gans_pipeline.storage.writer import Append, Mode, Replace, ScopedFrame, Upsert, WriteError, WriteResult, write
 from gans_pipeline_tests.storage.conftest import MONDAY, NOON, TUESDAY, frame, place, places, visit, visits
 
 
@@ -217,8 +218,9 @@ def test_a_failed_insert_keeps_the_rows_that_it_would_have_replaced(engine: sa.E
     write(engine, visits, frame(visit("Berlin", MONDAY, "a")))
     with engine.begin() as connection:
         connection.exec_driver_sql(_refusing_trigger(engine.dialect.name))
-    with pytest.raises(WriteError, match="visits: not today; nothing was written"):
+    with pytest.raises(WriteError, match="visits: not today; nothing was written") as caught:
         write(engine, visits, frame(visit("Berlin", MONDAY, "b")))
+    assert not caught.value.transient
     assert read(engine, visits)["visitor"].tolist() == ["a"]
 
 
@@ -310,3 +312,145 @@ def test_loading_gives_back_what_was_written(engine: sa.Engine) -> None:
     rows = frame(place("a", people=None, height_m=0.1), place("b", open=False), place("c", height_m=-1e-300))
     write(engine, places, rows)
     assert _values(read(engine, places)[["name", "height_m", "open"]]) == _values(rows[["name", "height_m", "open"]])
+
+
+codes = sa.Table(
+    "codes",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("name", sa.String(20), nullable=False, unique=True),
+    sa.Column("code", sa.String(20), unique=True),
+    sa.Column("people", sa.Integer()),
+    **MYSQL,
+)
+
+
+def code(name: str, code: str | None, people: int = 1) -> dict[str, Any]:
+    """Return a row of codes without its id."""
+    return {"name": name, "code": code, "people": people}
+
+
+def test_a_key_other_than_the_primary_one_keeps_the_ids_that_the_database_counted(engine: sa.Engine) -> None:
+    codes.create(engine)
+    by_name = Upsert(key=("name",))
+    write(engine, codes, frame(code("Berlin", "B"), code("Paris", "P")), by_name)
+    before = read(engine, codes).set_index("name")["id"]
+    result = write(engine, codes, frame(code("Paris", "P", 7), code("Rome", "R"), code("Berlin", "B")), by_name)
+    assert result == WriteResult(inserted=1, updated=1, unchanged=1, deleted=0)
+    after = read(engine, codes).set_index("name")
+    assert after["id"][["Berlin", "Paris"]].tolist() == before[["Berlin", "Paris"]].tolist()
+    assert after["people"]["Paris"] == 7
+    assert write(engine, codes, frame(code("Rome", "R")), Replace(key=("name",))).deleted == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([code("Rome", "B")], r"unique key \(code\): \('B',\) of row \('Rome',\) belongs to row \('Berlin',\)"),
+        ([code("Paris", "B")], r"\('B',\) of row \('Paris',\) belongs to row \('Berlin',\)"),
+        ([code("Berlin", "P"), code("Paris", "B")], "belongs to row"),
+    ],
+    ids=["insert", "update", "exchange"],
+)
+def test_a_unique_value_of_another_row_is_not_taken_from_it(
+    engine: sa.Engine, rows: list[dict[str, Any]], problem: str
+) -> None:
+    codes.create(engine)
+    write(engine, codes, frame(code("Berlin", "B"), code("Paris", "P"), code("Oslo", None)), Upsert(key=("name",)))
+    before = read(engine, codes)
+    with pytest.raises(FrameError, match=problem):
+        write(engine, codes, frame(*rows), Upsert(key=("name",)))
+    pd.testing.assert_frame_equal(read(engine, codes), before)
+
+
+def test_a_check_that_only_the_database_knows_is_named_with_the_rows_that_it_refuses(engine: sa.Engine) -> None:
+    rows = frame(place("Oslo"), *(place(f"p{number}", height_m=9000.0 + number) for number in range(5)))
+    with pytest.raises(FrameError, match=r"not height_m < 9000 \(\{'name': 'p0', 'height_m': 9000.0\}.* and more\)"):
+        write(engine, places, rows)
+    assert read(engine, places).empty
+
+
+def test_appended_rows_are_added_and_a_key_that_is_there_is_refused(engine: sa.Engine) -> None:
+    assert write(engine, places, frame(place("Berlin")), Append()) == WriteResult(1, 0, 0, 0)
+    with pytest.raises(FrameError, match=r"unique key \(name\): \('Berlin',\) is there already"):
+        write(engine, places, frame(place("Berlin", people=2), place("Rome")), Append())
+    assert read(engine, places, ["name", "people"]).to_dict("list") == {"name": ["Berlin"], "people": [1]}
+
+
+def test_a_table_without_a_key_is_replaced_or_appended_to(engine: sa.Engine) -> None:
+    notes = sa.Table("notes", sa.MetaData(), sa.Column("day", sa.Date()), sa.Column("note", sa.String(9)), **MYSQL)
+    notes.create(engine)
+    rows = pd.DataFrame({"day": [MONDAY, MONDAY, TUESDAY], "note": ["a", "a", None]})
+    assert write(engine, notes, rows) == WriteResult(inserted=3, updated=0, unchanged=0, deleted=0)
+    assert write(engine, notes, rows) == WriteResult(inserted=3, updated=0, unchanged=0, deleted=3)
+    monday = rows.head(1)
+    assert write(engine, notes, monday, where=lambda t: t.c.day == MONDAY) == WriteResult(1, 0, 0, deleted=2)
+    assert write(engine, notes, monday, Append()).inserted == 1
+    assert sorted(read(engine, notes)["day"]) == [MONDAY, MONDAY, TUESDAY]
+
+
+def test_replacing_without_a_scope_leaves_what_the_frame_holds(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin"), place("Paris"), place("Rome")))
+    result = write(engine, places, frame(place("Rome"), place("Paris", people=3), place("Oslo")), Replace())
+    assert result == WriteResult(inserted=1, updated=1, unchanged=1, deleted=1)
+    assert write(engine, places, frame(place("Rome")).iloc[:0], Replace()).deleted == 3
+
+
+def test_a_condition_limits_what_is_replaced_and_refuses_rows_outside_of_it(engine: sa.Engine) -> None:
+    write(engine, places, frame(*(place(name, people=people) for name, people in [("a", 1), ("b", 2), ("c", 3)])))
+    few = frame(place("b", people=1))
+    assert write(engine, places, few, Replace(), where=lambda t: t.c.people < 3) == WriteResult(0, 1, 0, 1)
+    assert read(engine, places)["name"].tolist() == ["b", "c"]
+    for outside in (3, None):
+        with pytest.raises(FrameError, match=rf"outside of the partition .*\(name=d, people={outside}\)"):
+            write(engine, places, frame(place("d", people=outside)), Replace(), where=lambda t: t.c.people < 3)
+    assert read(engine, places)["name"].tolist() == ["b", "c"]
+
+
+def test_a_named_group_outside_of_the_condition_is_not_emptied(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Berlin")))
+    write(engine, visits, frame(visit("Berlin", MONDAY, "a"), visit("Berlin", TUESDAY, "b")))
+    both = pd.DataFrame({"place": ["Berlin"] * 2, "day": [MONDAY, TUESDAY]})
+    nothing = frame(visit("Berlin", MONDAY, "a")).iloc[:0]
+    assert write(engine, visits, ScopedFrame(nothing, both), where=lambda t: t.c.day == MONDAY).deleted == 1
+    assert read(engine, visits)["visitor"].tolist() == ["b"]
+
+
+KEYLESS = sa.Table("t", sa.MetaData(), sa.Column("a", sa.Integer()))
+NULLABLE = sa.Table("t", sa.MetaData(), sa.Column("id", sa.Integer(), primary_key=True), sa.Column("a", unique=True))
+
+
+@pytest.mark.parametrize(
+    ("table", "mode", "message"),
+    [
+        (KEYLESS, Upsert(), r"table t has no primary key to upsert by: name one, Upsert\(key=…\), or Replace\(\)"),
+        (places, Upsert(key=("people",)), r"\(people\) is no unique key of table places: declare a UniqueConstraint"),
+        (NULLABLE, Replace(key=("a",)), "a key of table t may be NULL, where rows cannot be told apart: a"),
+    ],
+    ids=["none", "not unique", "nullable"],
+)
+def test_a_key_that_does_not_tell_rows_apart_is_refused(table: sa.Table, mode: Mode, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        write(create_engine("sqlite://"), table, pd.DataFrame({"a": [1]}), mode)
+
+
+def test_portions_are_the_whole_one_after_the_other_and_of_one_moment(engine: sa.Engine) -> None:
+    write(engine, places, frame(*(place(f"p{number:03}") for number in range(250))))
+    portions = read_portions(engine, places, ["name", "people"], lambda t: t.c.name < "p230", rows=100)
+    first = next(portions)
+    with engine.begin() as connection:
+        connection.execute(sa.delete(places))
+    rest = list(portions)
+    assert [len(first), *map(len, rest)] == [100, 100, 30]
+    assert str(first["people"].dtype) == "Int64"
+    assert pd.concat([first, *rest])["name"].tolist() == [f"p{number:03}" for number in range(230)]
+    assert list(read_portions(engine, places, rows=100)) == []
+
+
+def test_a_reader_that_stops_early_leaves_no_connection_behind(engine: sa.Engine) -> None:
+    write(engine, places, frame(*(place(f"p{number:03}") for number in range(250))))
+    for _ in range(20):  # more than the pool has
+        portions = read_portions(engine, places, rows=100)
+        next(portions)
+        portions.close()  # type: ignore[attr-defined]
+    assert len(read(engine, places)) == 250

@@ -28,6 +28,7 @@ AWAY = (2002, 2003, 2006, 2013, 1040, 1053, 1317, 1927, 0)
 def create_engine(
     url: str | URL,
     *,
+    password: str | None = None,
     tls_ca: str | None = None,
     connect_timeout_s: int = CONNECT_TIMEOUT_S,
     statement_timeout_s: int = STATEMENT_TIMEOUT_S,
@@ -35,14 +36,17 @@ def create_engine(
 ) -> Engine:
     """Return an engine for an SQLAlchemy URL: ``sqlite:///file.db`` or ``mysql+pymysql://user:password@host/database``.
 
-    ``tls_ca`` is the file of a certificate authority: the connection is then encrypted and certificate and host name
-    are verified, or it fails. A statement that takes longer than its time-out ends with an error, as does one that
-    waits longer than ``lock_timeout_s`` for another writer. Raises ValueError for another database, a URL that names
-    none or is unreadable, without its password; OSError where the folder of an SQLite file cannot be made.
+    ``password`` is that of a URL without one. ``tls_ca`` is the file of a certificate authority: the connection is then
+    encrypted and certificate and host name are verified, or it fails. A statement that takes longer than its time-out
+    ends with an error, as does one that waits longer than ``lock_timeout_s`` for another writer. Raises ValueError for
+    another database, a URL that names none or is unreadable, without its password; OSError where the folder of an
+    SQLite file cannot be made.
     """
     url = _supported(url)
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, lock_timeout_s)
+    if password is not None:
+        url = url.set(password=password)
     return _mysql(url, tls_ca, connect_timeout_s, statement_timeout_s, lock_timeout_s)
 
 
@@ -84,7 +88,6 @@ def _mysql(
 ) -> Engine:
     arguments: dict[str, Any] = {
         "charset": "utf8mb4",
-        "collation": "utf8mb4_bin",  # of literals: what a condition compares is compared exactly
         "connect_timeout": connect_timeout_s,
         "read_timeout": statement_timeout_s,
         "write_timeout": statement_timeout_s,

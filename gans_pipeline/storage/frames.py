@@ -119,7 +119,8 @@ def _shape_problems(frame: pd.DataFrame, table: sa.Table) -> Iterator[str]:
     missing = [c.name for c in table.columns if c.name not in frame.columns and not fills_itself(c)]
     if missing:
         yield f"columns are missing: {', '.join(sorted(missing))}"
-    unknown = [str(name) for name in frame.columns if name not in table.columns]
+    known = set(table.columns.keys())
+    unknown = [str(name) for name in frame.columns if name not in known]
     if unknown:
         yield f"columns are unknown to the table: {', '.join(sorted(unknown))}"
     computed = [c.name for c in table.columns if c.name in frame.columns and c.computed is not None]
@@ -221,8 +222,10 @@ def _kind(column: "sa.Column[Any]") -> _Kind:
         return _BOOLEAN
     if isinstance(kind, sa.Integer):
         return _integer(*_limits(kind))
-    if isinstance(kind, sa.Float):
+    if isinstance(kind, sa.Float) and not kind.asdecimal:
         return _FLOAT
+    if isinstance(kind, sa.Float):
+        raise TypeError(f"column {column} would be read as rounded decimals: declare it as sa.Double()")
     if isinstance(kind, sa.Numeric):
         return _decimal(kind.precision, kind.scale)
     if isinstance(kind, sa.String):

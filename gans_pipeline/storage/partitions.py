@@ -12,13 +12,13 @@ import dagster as dg
 import sqlalchemy as sa
 
 from gans_pipeline.storage.reader import Condition
-from gans_pipeline.storage.types import UTCDateTime
+from gans_pipeline.storage.types import UTCDateTime, exact_text
 
-PartitionExpr = str | Mapping[str, str]
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def require_expressions(
-    asset: str, partitions: "dg.PartitionsDefinition[Any]", expr: Any, table: sa.Table | None
+    owner: str, partitions: "dg.PartitionsDefinition[Any]", expr: Any, table: sa.Table | None
 ) -> dict[str, str]:
     """Return the expression of each partition dimension (the only one is called ''), or raise an error that names it.
 
@@ -33,13 +33,13 @@ def require_expressions(
     if set(needed) != set(given) or not all(isinstance(value, str) and value for value in given.values()):
         example = dict.fromkeys(needed, "column") if needed != [""] else "column"
         raise dg.DagsterInvalidDefinitionError(
-            f"asset {asset} is partitioned, but its partition_expr is {expr!r}: name the column of each dimension, "
+            f"{owner} is partitioned, but its partition_expr is {expr!r}: name the column of each dimension, "
             f'metadata={{"partition_expr": {example!r}}}'
         )
     for value in given.values():
         if table is not None and value.isidentifier() and value not in table.columns:
             raise dg.DagsterInvalidDefinitionError(
-                f"asset {asset} is partitioned by {value}, which is no column of table {table.name}: "
+                f"{owner} is partitioned by {value}, which is no column of table {table.name}: "
                 f"{', '.join(table.columns.keys())}"
             )
     return given
@@ -67,7 +67,8 @@ def condition(
 
 
 def _combined(operator: Callable[..., Any], conditions: Sequence[Condition]) -> Condition:
-    return lambda source: operator(*(made(source) for made in conditions))
+    none = sa.true() if operator is sa.and_ else sa.false()
+    return lambda source: operator(none, *(made(source) for made in conditions))
 
 
 def _boxes(tuples: Sequence[tuple[str, ...]]) -> list[list[list[str]]]:
@@ -87,26 +88,26 @@ def _dimension(
     partitions: "dg.PartitionsDefinition[Any]", keys: Sequence[str], expression: str, table: sa.Table
 ) -> Condition:
     column = table.columns.get(expression)
-    if isinstance(partitions, dg.TimeWindowPartitionsDefinition) and not (
-        column is not None and isinstance(column.type, sa.String)
-    ):
-        windows = _merged(partitions.time_window_for_partition_key(key) for key in keys)
-        bounds = [(_bound(start, column, expression), _bound(end, column, expression)) for start, end in windows]
+    holds_keys = column is not None and isinstance(column.type, sa.String | sa.Integer)
+    if not isinstance(partitions, dg.TimeWindowPartitionsDefinition) or holds_keys:
+        return _one_of(keys, column, expression)
+    windows = _merged(partitions.time_window_for_partition_key(key) for key in keys)
+    bounds = [(_bound(start, column, expression), _bound(end, column, expression)) for start, end in windows]
 
-        def in_windows(source: sa.FromClause) -> "sa.ColumnElement[bool]":
-            value = _operand(source, expression)
-            return sa.or_(sa.false(), *(sa.and_(value >= start, value < end) for start, end in bounds))
+    def in_windows(source: sa.FromClause) -> "sa.ColumnElement[bool]":
+        value = _operand(source, expression, column)
+        return sa.or_(sa.false(), *(sa.and_(value >= start, value < end) for start, end in bounds))
 
-        return in_windows
-    return _one_of(keys, column, expression)
+    return in_windows
 
 
 def _merged(windows: "Iterable[dg.TimeWindow]") -> list[tuple[dt.datetime, dt.datetime]]:
     """Return adjacent windows as one: a year of days is a range, not 365 conditions."""
     merged: list[tuple[dt.datetime, dt.datetime]] = []
-    for window in sorted(windows, key=lambda window: window.start):
-        if merged and window.start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(window.end, merged[-1][1]))
+    for window in sorted(windows, key=lambda window: window.start.astimezone(dt.UTC)):
+        # In UTC: times of one zone are compared by their clocks, which show an hour twice when summer time ends.
+        if merged and window.start.astimezone(dt.UTC) <= merged[-1][1].astimezone(dt.UTC):
+            merged[-1] = (merged[-1][0], max(window.end, merged[-1][1], key=lambda end: end.astimezone(dt.UTC)))
         else:
             merged.append((window.start, window.end))
     return merged
@@ -138,14 +139,14 @@ def _bound(moment: dt.datetime, column: "sa.Column[Any] | None", expression: str
 def _one_of(keys: Sequence[str], column: "sa.Column[Any] | None", expression: str) -> Condition:
     if column is not None and not isinstance(column.type, sa.String):
         values = [_value(key, column) for key in keys]
-        return lambda source: _operand(source, expression).in_(values)
+        return lambda source: _operand(source, expression, column).in_(values)
     texts = [str(key) for key in keys]
 
     def in_keys(source: sa.FromClause) -> "sa.ColumnElement[bool]":
-        value = _operand(source, expression)
-        # As text of the connection's collation, which is exact: a column's own may take 'red' for 'Red', and a number
-        # compares equal to any text that does not begin with one. The first condition is for the index.
-        exactly = sa.cast(value, sa.String).in_(texts)
+        value = _operand(source, expression, column)
+        # A column's collation may take 'red' for 'Red', and a number compares equal to any text that does not begin
+        # with one. The first condition is for the index.
+        exactly = exact_text(value).in_(texts)
         return exactly if column is None else sa.and_(value.in_(texts), exactly)
 
     return in_keys
@@ -156,14 +157,18 @@ def _value(key: str, column: "sa.Column[Any]") -> Any:
     try:
         if isinstance(column.type, sa.Date):
             return dt.date.fromisoformat(key)
+        if isinstance(column.type, sa.Boolean):
+            return BOOLEANS[key.lower()]
         return column.type.python_type(key)
-    except (ValueError, TypeError, NotImplementedError):
+    except (ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError):
         raise dg.DagsterInvalidDefinitionError(
             f"partition key {key!r} is no value of column {column.name} ({column.type})"
         ) from None
 
 
-def _operand(source: sa.FromClause, expression: str) -> "sa.ColumnElement[Any]":
+def _operand(source: sa.FromClause, expression: str, column: "sa.Column[Any] | None") -> "sa.ColumnElement[Any]":
     if expression in source.c:
         return source.c[expression]
+    if column is not None and column.computed is not None:  # which rows that wait to be inserted do not have yet
+        return sa.literal_column(f"({column.computed.sqltext})", column.type)
     return sa.literal_column(f"({expression})")

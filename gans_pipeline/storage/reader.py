@@ -48,8 +48,9 @@ def read_portions(
 ) -> Iterator[pd.DataFrame]:
     """Yield what :func:`read` returns in frames of ``rows`` rows each, of which one is in memory at a time.
 
-    All portions are of one moment: it is one query, and the connection is taken until the last was yielded. No
-    statement time-out applies, since the reader may take its time between portions.
+    No rows are one frame without any, so that what puts them together needs no case of its own. All portions are of one
+    moment: it is one query, and the connection is taken until the last was yielded. No statement time-out applies,
+    since the reader may take its time between portions.
     """
     query = selection(table, columns, where)
     if rows < 1:
@@ -61,8 +62,13 @@ def read_portions(
             connection.exec_driver_sql(f"SET SESSION {unlimited}, SESSION net_write_timeout = 86400")
         try:
             result = connection.execution_options(stream_results=True, max_row_buffer=rows).execute(query)
-            for portion in result.partitions(rows):
+            portions = result.partitions(rows)
+            portion = next(portions, [])
+            while True:
                 yield to_frame(portion, list(query.selected_columns))  # type: ignore[arg-type]
+                portion = next(portions, [])
+                if not portion:
+                    return
         finally:
             # A reader that stops early would otherwise fetch all the rest, and the limits are off on this connection.
             connection.invalidate()

@@ -39,7 +39,7 @@ def audit_columns() -> "tuple[sa.Column[Any], sa.Column[Any]]":
 def with_audit_columns(table: sa.Table) -> sa.Table:
     """Return the table with audit columns, as a copy beside copies of all others if it has none yet."""
     if LOADED_AT in table.columns:
-        return table
+        return table  # declared by whoever made the table
     metadata = sa.MetaData(naming_convention=table.metadata.naming_convention)
     for other in {*table.metadata.tables.values(), table}:
         copy = other.to_metadata(metadata)
@@ -64,7 +64,7 @@ def prepare(engine: Engine, table: sa.Table, *, add_columns: bool, upgrade_comma
         raise SchemaError(f"the database's schema is behind (table {table.name} {lacks}): run {upgrade_command}")
     if missing is None:
         with connected(engine) as connection, exclusive(connection, f"{table.name} schema"):
-            table.create(connection, checkfirst=True)
+            table.metadata.create_all(connection, [table, *_referred(table)], checkfirst=True)
         return
     listed = ", ".join(column.name for column in missing)
     if not add_columns:
@@ -85,6 +85,17 @@ def prepare(engine: Engine, table: sa.Table, *, add_columns: bool, upgrade_comma
             connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {spec}")
 
 
+def _referred(table: sa.Table) -> set[sa.Table]:
+    """Return the tables that a table refers to, and those that they refer to."""
+    found: set[sa.Table] = set()
+    waiting = [table]
+    while waiting:
+        referred = {key.column.table for key in waiting.pop().foreign_keys} - found - {table}
+        found |= referred
+        waiting += referred
+    return found
+
+
 def _missing_columns(connection: sa.Connection, table: sa.Table) -> "list[sa.Column[Any]] | None":
     """Return the declared columns that the database's table lacks, or None if it has no such table."""
     inspector = sa.inspect(connection)
@@ -92,6 +103,12 @@ def _missing_columns(connection: sa.Connection, table: sa.Table) -> "list[sa.Col
         return None
     present = {column["name"].casefold() for column in inspector.get_columns(table.name, schema=table.schema)}
     return [column for column in table.columns if column.name.casefold() not in present]
+
+
+def exists(engine: Engine, table: sa.Table) -> bool:
+    """Tell whether the database has the table."""
+    with connected(engine) as connection:
+        return bool(sa.inspect(connection).has_table(table.name, schema=table.schema))
 
 
 def reflect(engine: Engine, name: str, schema: str | None = None) -> sa.Table | None:
@@ -120,6 +137,25 @@ def _translate(_inspector: Any, _table: Any, column: Any) -> None:
         column["type"] = UTCDateTime()
     elif isinstance(kind, mysql.TINYINT) and kind.display_width == 1:
         column["type"] = sa.Boolean()
+    elif isinstance(kind, sa.Float):
+        column["type"] = sa.Float() if isinstance(kind, mysql.FLOAT) else sa.Double()
+    elif isinstance(kind, mysql.INTEGER | mysql.BIGINT | mysql.SMALLINT | mysql.MEDIUMINT | mysql.TINYINT):
+        kind.display_width = None  # MariaDB's BIGINT(20) holds what a BIGINT holds
+    elif isinstance(kind, sa.String):
+        kind.collation = None  # which no frame knows
+
+
+def tells_types(frame: pd.DataFrame) -> bool:
+    """Tell whether an empty frame has columns, and dtypes that say what would be in them."""
+    return len(frame.columns) > 0 and not any(pd.api.types.is_object_dtype(kind) for kind in frame.dtypes)
+
+
+def add_columns_of(frame: pd.DataFrame, table: sa.Table) -> None:
+    """Add to the table what the frame has beyond it, as nullable columns; nothing happens in the database."""
+    new = [column for column in frame.columns if column not in table.columns]
+    if new:
+        for column in derive(table.name, frame[new]).columns:
+            table.append_column(sa.Column(column.name, column.type))
 
 
 def derive(
@@ -137,10 +173,12 @@ def derive(
     absent = [column for column in [*key, *indexed] if column not in frame.columns]
     if absent:
         raise FrameError(name, [f"columns are missing: {', '.join(absent)}"])
+    unnamed = [repr(label) for label in frame.columns if not isinstance(label, str)]
+    if unnamed:
+        raise FrameError(name, [f"column names are no text: {', '.join(unnamed)}"])
     columns, problems = [], []
-    for label in frame.columns:
-        column = str(label)
-        kind = _type_of(frame[label], is_indexed=column in {*key, *indexed})
+    for column in frame.columns:
+        kind = _type_of(frame[column], is_indexed=column in {*key, *indexed})
         if isinstance(kind, str):
             problems.append(f"{column}: {kind}")
         else:

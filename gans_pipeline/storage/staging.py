@@ -56,8 +56,9 @@ class Staging:
 
     def fill_groups(self, groups: pd.DataFrame) -> None:
         """Note which groups are replaced, one a row."""
-        names = list(groups.columns)
-        self._groups = self._create(GROUPS, [self._table.c[name] for name in names], key=names)
+        columns = [self._table.c[name] for name in groups.columns]
+        can_be_key = all(not isinstance(c.type, sa.String) or c.type.length for c in columns)  # MySQL indexes no TEXT
+        self._groups = self._create(GROUPS, columns, key=list(groups.columns) if can_be_key else ())
         self._insert_rows(GROUPS, groups)
 
     def outside(self, where: Condition) -> list[dict[str, Any]]:
@@ -78,16 +79,13 @@ class Staging:
         table = self._table
         in_scope = [where(table)] if where is not None else []
         if grouped_by:
-            in_scope += [table.c[name] == self._groups.c[name] for name in grouped_by]
+            # In a query of its own: a condition that is an expression names columns that the groups have too.
+            same_group = (table.c[name] == self._groups.c[name] for name in grouped_by)
+            in_scope.append(sa.exists().where(*same_group).correlate(table))
         if not self._key:
             return int(self._connection.execute(sa.delete(table).where(*in_scope)).rowcount)
-        same_key = self._matches(table, self._staged)
-        sources = [self._groups, table] if grouped_by else [table]
-        gone = (
-            sa.select(*(table.c[name] for name in self._key))
-            .select_from(*sources)
-            .where(*in_scope, ~sa.exists().where(same_key).correlate(table))
-        )
+        is_staged = sa.exists().where(self._matches(table, self._staged)).correlate(table)
+        gone = sa.select(*(table.c[name] for name in self._key)).where(*in_scope, ~is_staged)
         self._connection.execute(sa.insert(self._gone).from_select(self._key, gone))
         number = int(self._connection.execute(sa.select(sa.func.count()).select_from(self._gone)).scalar_one())
         if number:

@@ -74,8 +74,10 @@ def storage_kind(engine: Engine) -> str:
 
 def shown_query(engine: Engine, query: "sa.Select[Any]") -> str:
     """Return the query as SQL that can be pasted into a client."""
-    compiled = query.compile(engine, compile_kwargs={"literal_binds": True})
-    return str(compiled).replace("%%", "%")
+    dialect: Any = type(engine.dialect)
+    dialect = dialect(paramstyle="named")  # the driver's own style doubles every percent sign
+    dialect.is_mariadb = getattr(engine.dialect, "is_mariadb", False)
+    return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
 def preview(frame: pd.DataFrame, table: sa.Table) -> str:

@@ -118,6 +118,10 @@ def write(
     mode = mode or table.info.get("write") or Replace()
     key = key_of(table, mode)
     frame = fit(data.frame if isinstance(data, ScopedFrame) else data, table, key)
+    if not set(key) <= set(frame.columns):  # the database counts it up
+        if isinstance(mode, Upsert):
+            raise ValueError(f"the frame has no {', '.join(key)} to upsert table {table.name} by: name another key")
+        key = ()
     job = _Job(engine, table, frame, key, mode, where, _groups(data, mode, table, frame))
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception(job.may_try_again),

@@ -131,8 +131,8 @@ def test_dates_and_times_come_back_to_the_microsecond(engine: sa.Engine, way: st
         {
             "id": [1, 2, 3],
             "day": [dt.date(1000, 1, 1), dt.date(9999, 12, 31), None],
-            "moment": pd.to_datetime(["2026-11-24T23:59:59.700001Z", "1969-12-31T23:59:59Z", None], format="ISO8601"),
-            "clock": pd.to_datetime(["9999-12-31T23:59:59.999999", None, "2026-03-29T02:30"], format="ISO8601"),
+            "moment": [pd.Timestamp("2026-11-24T23:59:59.700001Z"), pd.Timestamp("1969-12-31T23:59:59Z"), pd.NaT],
+            "clock": [dt.datetime(9999, 12, 31, 23, 59, 59, 999999), None, dt.datetime(2026, 3, 29, 2, 30)],
         }
     )
     table = table_of(

@@ -16,6 +16,7 @@ import pandas as pd
 import pymysql
 import sqlalchemy as sa
 from pymysql.connections import MySQLResult
+from pymysql.constants import CR
 from pymysql.protocol import LoadLocalPacketWrapper
 
 CHUNK_ROWS = 50_000
@@ -67,6 +68,10 @@ class _GuardedResult(MySQLResult):
         connection._local_infile = asked_for == connection.allowed_path
         try:
             super()._read_load_local_packet(first_packet)  # type: ignore[misc]
+        except AttributeError:  # of PyMySQL 1.2, when the connection breaks while rows are sent
+            if connection.open:
+                raise
+            raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "connection lost while rows were sent") from None
         finally:
             connection._local_infile = False
 

@@ -4,7 +4,6 @@ A temporary table belongs to its connection and takes its columns' types from th
 alike. MySQL can name one only once in a statement; hence the tables ``_changes`` and ``_gone`` for what was found.
 """
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -16,6 +15,7 @@ from sqlalchemy.engine import Connection
 from gans_pipeline.storage import load_data
 from gans_pipeline.storage.frames import EXAMPLES, FrameError, unique_keys
 from gans_pipeline.storage.reader import Condition
+from gans_pipeline.storage.types import exact_text
 
 STAGED, CHANGES, GONE, GROUPS = "_staged", "_changes", "_gone", "_groups"
 IS_NEW = "_is_new"
@@ -108,7 +108,7 @@ class Staging:
         names = [column.name for column in self._columns]
         compared = [c.name for c in self._columns if c.name not in self._key and c.info.get("compare", True)]
         is_new = table.c[self._key[0]].is_(None)
-        differs = sa.or_(is_new, *(table.c[name].is_distinct_from(staged.c[name]) for name in compared))
+        differs = sa.or_(is_new, *(_exactly(table.c[n]).is_distinct_from(_exactly(staged.c[n])) for n in compared))
         joined = staged.outerjoin(table, self._matches(table, staged))
         found = sa.select(*staged.columns, sa.case((is_new, 1), else_=0)).select_from(joined).where(differs)
         self._connection.execute(sa.insert(changes).from_select([*names, IS_NEW], found))
@@ -131,14 +131,11 @@ class Staging:
             raise FrameError(self._table.name, problems) from error
 
     def drop(self) -> None:
-        """Remove the tables; a connection that is gone has done it itself."""
-        with contextlib.suppress(sa.exc.DBAPIError):
-            for name in (STAGED, CHANGES, GONE, GROUPS) if self._is_sqlite else ():
-                self._connection.exec_driver_sql(f"DROP TABLE IF EXISTS temp.{name}")
-            if not self._is_sqlite:
-                self._connection.exec_driver_sql(
-                    f"DROP TEMPORARY TABLE IF EXISTS {STAGED}, {CHANGES}, {GONE}, {GROUPS}"
-                )
+        """Remove the tables."""
+        for name in (STAGED, CHANGES, GONE, GROUPS) if self._is_sqlite else ():
+            self._connection.exec_driver_sql(f"DROP TABLE IF EXISTS temp.{name}")
+        if not self._is_sqlite:
+            self._connection.exec_driver_sql(f"DROP TEMPORARY TABLE IF EXISTS {STAGED}, {CHANGES}, {GONE}, {GROUPS}")
 
     def _create(self, name: str, columns: Sequence[Any], key: Sequence[str] = ()) -> sa.TableClause:
         """Create an empty temporary table with columns of the real one; creating one commits nothing."""
@@ -216,6 +213,11 @@ class Staging:
             if rows:
                 listed = "; ".join(str(row) for row in rows[:EXAMPLES])
                 yield f"not {check.sqltext} ({listed}{' and more' if len(rows) > EXAMPLES else ''})"
+
+
+def _exactly(column: "sa.ColumnElement[Any]") -> "sa.ColumnElement[Any]":
+    """Return the column as it is to be compared: its collation may take 'Red' or 'red ' for 'red'."""
+    return exact_text(column) if isinstance(column.type, sa.String) else column
 
 
 def _driver_values(values: "pd.Series[Any]") -> list[Any]:

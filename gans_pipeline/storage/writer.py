@@ -9,6 +9,7 @@ with what is there, and only what differs is written. Staging is filled before t
 the time, and holds no lock.
 """
 
+import contextlib
 import random
 import time
 from collections.abc import Sequence
@@ -136,7 +137,7 @@ def write(
         message = f"{table.name}: {reason(error)}; {job.what_is_known()}"
         raise WriteError(message, transient=_is_transient(error)) from None
     except TimeoutError as error:
-        raise WriteError(f"{table.name}: {error}; nothing was written", transient=True) from None
+        raise WriteError(f"{table.name}: {error}; {job.what_is_known()}", transient=True) from None
 
 
 def key_of(table: sa.Table, mode: Mode) -> tuple[str, ...]:
@@ -180,6 +181,10 @@ def _groups(data: pd.DataFrame | ScopedFrame, mode: Mode, table: sa.Table, frame
         return None
     names = list(mode.by)
     present = frame[names].drop_duplicates(ignore_index=True)
+    unnamed = [name for name in names if present[name].isna().any()]
+    if unnamed:
+        problems = [f"{name}: a value is missing where rows are replaced by it" for name in unnamed]
+        raise FrameError(table.name, problems)
     if not isinstance(data, ScopedFrame):
         return present
     by = sa.Table(table.name, sa.MetaData(), *(sa.Column(n, table.c[n].type, primary_key=True) for n in names))
@@ -207,11 +212,11 @@ class _Job:
     ) -> None:
         self.engine, self.table, self.frame, self.key, self.mode = engine, table, frame, tuple(key), mode
         self.where, self.groups = where, groups
-        self.connected = self.committing = False
+        self.connected = self.may_be_written = False
 
     def run(self) -> WriteResult:
         """Stage the rows, then merge them into the table in one transaction."""
-        self.connected = self.committing = False
+        self.connected = False
         with connected(self.engine) as connection:
             self.connected = True
             with connection.begin():
@@ -229,24 +234,25 @@ class _Job:
                     if not is_away(error) and _code(error) not in (DEADLOCK, LOCK_TIMEOUT):
                         staging.explain(error)
                     raise
-                self.committing = True
-            self.committing = False
-            with connection.begin():
-                staging.drop()
+                self.may_be_written = True
+            # What fails from here on fails after the commit: another attempt would count or add the rows a second time.
+            if not connection.invalidated:
+                with contextlib.suppress(sa.exc.SQLAlchemyError), connection.begin():
+                    staging.drop()
         return WriteResult(*counts, staged_by=staged_by)
 
     def may_try_again(self, error: BaseException) -> bool:
         """Tell whether another transaction was in the way or the server away, so that the same write may succeed."""
         if not isinstance(error, sa.exc.DBAPIError) or not self.connected:  # connecting has its own attempts
             return False
-        return _is_transient(error) and not (self.committing and isinstance(self.mode, Append))
+        return _is_transient(error) and not (self.may_be_written and isinstance(self.mode, Append))
 
     def what_is_known(self) -> str:
-        """Return what can be said of the rows after a failure."""
-        if not self.committing:
+        """Return what can be said of the rows after a failure; an attempt that failed at its commit leaves doubt."""
+        if not self.may_be_written:
             return "nothing was written"
         again = "look before writing again" if isinstance(self.mode, Append) else "writing them again is safe"
-        return f"the connection was lost at the commit, so that it is not known whether the rows were written; {again}"
+        return f"the connection was lost at a commit, so that it is not known whether the rows were written; {again}"
 
     def _merge(self, connection: Connection, staging: Staging) -> tuple[int, int, int, int]:
         """Return the numbers of rows inserted, updated, unchanged and deleted."""

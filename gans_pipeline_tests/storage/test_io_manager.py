@@ -899,6 +899,16 @@ def test_groups_to_replace_need_no_mode_beside_them(engine: sa.Engine, way: str)
     assert read(engine, places)["name"].tolist() == ["Oslo", "Paris", "Rome"]
 
 
+def test_an_output_that_names_only_the_mode_keeps_the_groups_of_its_definition(engine: sa.Engine) -> None:
+    """Else what replaced a group a day would replace the whole table."""
+    write(engine, places, frame(place("Berlin"), place("Paris"), place("Rome", people=2)))
+    rows = frame(place("Paris"))
+    metadata = {"write_mode": "upsert", "replace_by": ["people"]}
+    own = overriding("Output", rows, {"write_mode": "replace"}, name="places", metadata=metadata)
+    succeeded(run(engine, own))
+    assert read(engine, places)["name"].tolist() == ["Paris", "Rome"]
+
+
 def test_the_mode_of_the_definition_goes_before_that_of_the_table(engine: sa.Engine) -> None:
     write(engine, places, frame(place("Berlin"), place("Paris")))
     succeeded(run(engine, asset("places", frame(place("Berlin")), metadata={"write_mode": "replace"})))
@@ -910,6 +920,24 @@ def test_appending_refuses_a_key_that_is_there(engine: sa.Engine) -> None:
     assert metadata_of(run(engine, appended), "places")["rows_inserted"] == 1
     assert "Berlin" in failure_of(run(engine, appended))
     assert len(read(engine, places)) == 1
+
+
+def test_rows_that_were_appended_are_not_appended_again_because_they_could_not_be_counted(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> int:
+        raise away()
+
+    monkeypatch.setattr(MySQLIOManager, "_count", lost)
+    metadata = {"write_mode": "append", "table": "log"}
+    again = dg.RetryPolicy(max_retries=2)
+    run(
+        engine,
+        asset("log", pd.DataFrame({"line": [1]}), metadata=metadata, retry_policy=again),
+        manager=manager_of(engine, tables=None),
+    )
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT line FROM log").all() == [(1,)]
 
 
 # -- nothing new ------------------------------------------------------------------------------------------------------

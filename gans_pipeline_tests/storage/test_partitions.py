@@ -499,6 +499,25 @@ def test_red_is_replaced_and_other_reds_stay_where_the_column_takes_them_for_the
     )
 
 
+def test_a_key_that_the_column_takes_for_another_is_stored_as_it_was_written(engine: sa.Engine) -> None:
+    """A key is in the table once: the row leaves the partition of 'RED', as any row does whose partition changes."""
+    colours = sa.Table(
+        "colours",
+        sa.MetaData(),
+        sa.Column("label", LENIENT_TEXT, primary_key=True),
+        sa.Column("size", sa.Integer()),
+    )
+    colours.create(engine)
+    write(engine, colours, pd.DataFrame({"label": ["RED", "blue"], "size": [1, 1]}))
+    manager = manager_of(engine, tables=None)
+    for size in (2, 2):
+        row = pd.DataFrame({"label": ["red"], "size": [size]})
+        succeeded(
+            run(engine, partitioned(row, COLOURS, "label", table="colours"), manager=manager, partition_key="red")
+        )
+        assert read(engine, colours).to_dict("list") == {"label": ["blue", "red"], "size": [1, 2]}
+
+
 def test_a_key_that_is_no_value_of_the_column_is_refused(engine: sa.Engine) -> None:
     write(engine, readings, rows_of({"size": 1}))
     sizes = dg.StaticPartitionsDefinition(["large"])
@@ -787,6 +806,24 @@ def test_an_asset_loads_its_own_partition_before_and_nothing_before_the_first(en
     assert received[0].dtypes.to_dict() == received[1].dtypes.to_dict()
     assert str(received[0]["size"].dtype) == "Int64"
     assert str(received[0]["taken_at"].dtype) == "datetime64[us, UTC]"
+
+
+def test_portions_before_the_first_partition_are_an_empty_frame(engine: sa.Engine) -> None:
+    received = []
+
+    @dg.asset(
+        name="readings",
+        partitions_def=DAYS,
+        ins={"before": dg.AssetIn("readings", partition_mapping=BEFORE, metadata={"portion_rows": 10})},
+        metadata={"partition_expr": "taken_at"},
+    )
+    def remembering(context: dg.AssetExecutionContext, before: Any) -> pd.DataFrame:
+        received.append([portion["number"].tolist() for portion in before])
+        return rows_of({"taken_at": utc(context.partition_key)}, first=int(context.partition_key[-2:]))
+
+    for day in ("2025-10-01", "2025-10-02"):
+        succeeded(materialize(engine, remembering, day))
+    assert received == [[[]], [[1]]]
 
 
 def test_an_asset_of_two_dimensions_loads_nothing_before_its_first_partition(engine: sa.Engine) -> None:

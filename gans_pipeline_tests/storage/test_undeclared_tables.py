@@ -220,11 +220,12 @@ def test_all_columns_that_tell_no_type_are_named_in_one_error_and_no_table_is_ma
     assert schema.reflect(engine, "untyped") is None
 
 
-def test_column_names_that_are_no_text_are_refused_by_name(engine: sa.Engine) -> None:
+@pytest.mark.parametrize("drift", ["error", "add"])
+def test_column_names_that_are_no_text_are_refused_by_name(engine: sa.Engine, drift: str) -> None:
     numbered = pd.DataFrame([[1, 2]])
     run(engine, asset("numbered", pd.DataFrame({"a": [1]})), manager=undeclared(engine))
     for name in ("numbered", "new"):
-        reason = error_of(run(engine, asset(name, numbered), manager=undeclared(engine)))
+        reason = error_of(run(engine, asset(name, numbered), manager=undeclared(engine, schema_drift=drift)))
         assert "the frame does not fit table" in reason
         assert "0, 1" in reason
 

@@ -455,3 +455,15 @@ def test_a_reader_that_stops_early_leaves_no_connection_behind(engine: sa.Engine
         next(portions)
         portions.close()  # type: ignore[attr-defined]
     assert len(read(engine, places)) == 250
+
+
+def test_a_text_that_the_column_takes_for_the_same_is_stored_as_it_is(engine: sa.Engine) -> None:
+    collation = "NOCASE" if engine.dialect.name == "sqlite" else "utf8mb4_general_ci"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20) COLLATE {collation})")
+    table = sa.Table(
+        "t", sa.MetaData(), sa.Column("id", sa.Integer(), primary_key=True), sa.Column("name", sa.String(20))
+    )
+    for name in ("berlin", "Berlin", "Berlin ", "berlin"):
+        assert write(engine, table, pd.DataFrame({"id": [1], "name": [name]}), Upsert()).changed == 1
+        assert read(engine, table)["name"].tolist() == [name]

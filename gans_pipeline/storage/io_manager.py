@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from gans_pipeline.storage import engine as engines
 from gans_pipeline.storage import schema
 from gans_pipeline.storage.frames import to_frame
-from gans_pipeline.storage.options import TableOptions, has_partitions
+from gans_pipeline.storage.options import TableOptions, has_partitions, names
 from gans_pipeline.storage.reader import Condition, read, read_portions, selection
 from gans_pipeline.storage.table_metadata import (
     column_schema,
@@ -113,7 +113,7 @@ class MySQLIOManager(dg.ConfigurableIOManager):
             audited = _audited(frame, table, context.run_id)
             data = ScopedFrame(audited, obj.scope) if isinstance(obj, ScopedFrame) else audited
             result = write(self.engine, table, data, mode, where=where)
-            reported = self._reported(context, table, where, mode, result)
+        reported = self._reported(context, table, where, mode, result)
         reported["preview"] = dg.MetadataValue.md(preview(frame, table))
         if options.column_lineage is not None:
             reported["dagster/column_lineage"] = options.column_lineage
@@ -125,15 +125,16 @@ class MySQLIOManager(dg.ConfigurableIOManager):
         """Return the table's rows, of the selected partitions if it has any; see the class for the input's metadata."""
         options = TableOptions.of_input(context)
         metadata = context.definition_metadata or {}
-        columns, portion_rows = metadata.get("columns"), metadata.get("portion_rows")
+        columns, portion_rows = names(metadata.get("columns")), metadata.get("portion_rows")
         if not portion_rows:
             _refuse_annotation(options, context.dagster_type.typing_type)
         with _failures():
             table = self._table_to_read(options)
-            columns = columns or (_loaded(table) if table is not None else [])
+            columns = columns or (_loaded(table) if table is not None else ())
             if has_partitions(context) and not context.asset_partition_keys:
                 # Before its first partition an asset that loads itself may have no table.
-                return pd.DataFrame() if table is None else to_frame([], [table.c[name] for name in columns])
+                selected: list[Any] = list(selection(table, columns).selected_columns) if table is not None else []
+                return iter([to_frame([], selected)]) if portion_rows else to_frame([], selected)
             if table is None or not schema.exists(self.engine, table):
                 remedy = f"run {self.upgrade_command}" if self.upgrade_command else "materialize what is stored there"
                 raise dg.DagsterInvariantViolationError(f"the database has no table {options.table}: {remedy} first")
@@ -188,9 +189,12 @@ class MySQLIOManager(dg.ConfigurableIOManager):
     ) -> dict[str, Any]:
         """Return what Dagster shows of a write."""
         reported: dict[str, Any] = {f"rows_{name}": count for name, count in result.counts().items()}
-        reported["dagster/row_count"] = self._count(table)
-        if where is not None and len(context.asset_partition_keys) == 1:  # what is said of several is said of each
-            reported["dagster/partition_row_count"] = self._count(table, where)
+        try:
+            reported["dagster/row_count"] = self._count(table)
+            if where is not None and len(context.asset_partition_keys) == 1:  # what is said of several is said of each
+                reported["dagster/partition_row_count"] = self._count(table, where)
+        except sa.exc.DBAPIError as error:  # the rows are there, and a step that failed now could append them again
+            context.log.warning(f"{table.name} was written, but its rows could not be counted: {reason(error)}")
         query = shown_query(self.engine, selection(table, where=where))
         return reported | {
             "dagster/column_schema": column_schema(table),
@@ -217,6 +221,8 @@ def _failures() -> Iterator[None]:
         raise dg.Failure(str(error), allow_retries=False) from error
     except WriteError as error:
         raise dg.Failure(str(error), allow_retries=error.transient) from error
+    except TimeoutError as error:
+        raise dg.Failure(str(error)) from error
     except sa.exc.DBAPIError as error:
         raise dg.Failure(reason(error), allow_retries=engines.is_away(error)) from None
 
@@ -262,6 +268,6 @@ def _audited(frame: pd.DataFrame, table: sa.Table, run_id: str) -> pd.DataFrame:
     return frame.assign(**filled)
 
 
-def _loaded(table: sa.Table) -> list[str]:
+def _loaded(table: sa.Table) -> tuple[str, ...]:
     """Return the columns that a reader gets who names none."""
-    return [c.name for c in table.columns if c.name not in (schema.LOADED_AT, schema.RUN_ID)]
+    return tuple(c.name for c in table.columns if c.name not in (schema.LOADED_AT, schema.RUN_ID))

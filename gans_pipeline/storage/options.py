@@ -36,10 +36,11 @@ class TableOptions:
     @classmethod
     def of_output(cls, context: dg.OutputContext) -> "TableOptions":
         """Return what a definition says; what the output itself says of the way of writing goes before."""
-        own = {name: (context.output_metadata or {}).get(name) for name in ("write_mode", "replace_by")}
-        if own["write_mode"] is not None or own["replace_by"] is not None:
-            return cls._read(*_named(context), {**(context.definition_metadata or {}), **own})
-        return cls._read(*_named(context), context.definition_metadata or {})
+        given = context.output_metadata or {}
+        own = {name: given[name] for name in ("write_mode", "replace_by") if given.get(name) is not None}
+        if "replace_by" in own:
+            own.setdefault("write_mode", "replace")
+        return cls._read(*_named(context), {**(context.definition_metadata or {}), **own})
 
     @classmethod
     def of_input(cls, context: dg.InputContext) -> "TableOptions":
@@ -60,8 +61,8 @@ class TableOptions:
             schema=of("schema"),
             partition_expr=of("partition_expr"),
             write_mode=of("write_mode"),
-            replace_by=tuple(of("replace_by") or ()),
-            primary_key=tuple(of("primary_key") or ()),
+            replace_by=names(of("replace_by")),
+            primary_key=names(of("primary_key")),
             schema_drift=of("schema_drift"),
             column_lineage=of("dagster/column_lineage"),
         )
@@ -103,6 +104,11 @@ class TableOptions:
         return partitions.condition(
             context.asset_partitions_def, list(context.asset_partition_keys), expressions, table
         )
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """Return a list of names, of which one may be given without the list."""
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def has_partitions(context: Context) -> bool:

@@ -152,7 +152,7 @@ def tells_types(frame: pd.DataFrame) -> bool:
 
 def add_columns_of(frame: pd.DataFrame, table: sa.Table) -> None:
     """Add to the table what the frame has beyond it, as nullable columns; nothing happens in the database."""
-    new = [column for column in frame.columns if column not in table.columns]
+    new = [column for column in frame.columns if isinstance(column, str) and column not in table.columns]
     if new:
         for column in derive(table.name, frame[new]).columns:
             table.append_column(sa.Column(column.name, column.type))

@@ -108,14 +108,19 @@ class Staging:
         names = [column.name for column in self._columns]
         compared = [c.name for c in self._columns if c.name not in self._key and c.info.get("compare", True)]
         is_new = table.c[self._key[0]].is_(None)
-        differs = sa.or_(is_new, *(_exactly(table.c[n]).is_distinct_from(_exactly(staged.c[n])) for n in compared))
+        # A collation may take a key for another one, of another partition: what is stored is what was written.
+        texts = [name for name in self._key if isinstance(table.c[name].type, sa.String)]
+        renamed = [exact_text(table.c[name]) != exact_text(staged.c[name]) for name in texts]
+        differs = sa.or_(
+            is_new, *renamed, *(_exactly(table.c[n]).is_distinct_from(_exactly(staged.c[n])) for n in compared)
+        )
         joined = staged.outerjoin(table, self._matches(table, staged))
         found = sa.select(*staged.columns, sa.case((is_new, 1), else_=0)).select_from(joined).where(differs)
         self._connection.execute(sa.insert(changes).from_select([*names, IS_NEW], found))
         counted = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(changes.c[IS_NEW]), 0))
         number, inserted = map(int, self._connection.execute(counted.select_from(changes)).one())
         if number > inserted:
-            values = {name: changes.c[name] for name in names if name not in self._key}
+            values = {name: changes.c[name] for name in names if name not in self._key or name in texts}
             known = self._matches(table, changes)
             self._connection.execute(sa.update(table).values(values).where(known, changes.c[IS_NEW] == 0))
         if inserted:

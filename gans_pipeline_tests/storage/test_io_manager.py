@@ -191,7 +191,7 @@ def test_what_is_no_frame_is_refused_with_advice(engine: sa.Engine, value: Any) 
 
 
 def test_a_frame_that_does_not_fit_is_not_tried_again(engine: sa.Engine) -> None:
-    patient = asset("places", frame(place("x" * 21)), retry_policy=dg.RetryPolicy(max_retries=3, delay=60))
+    patient = asset("places", frame(place("x" * 21)), retry_policy=dg.RetryPolicy(max_retries=3))
     result = run(engine, patient)
     assert "longer than 20 characters" in error_of(result)
     assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]

@@ -96,7 +96,7 @@ def test_a_server_that_asks_for_a_file_unasked_gets_none(secret: Path) -> None:
         connection = LoadingConnection(host="127.0.0.1", port=server.port, user="u", ssl_disabled=True)
         with pytest.raises(RuntimeError, match="local_infile option is false"):
             connection.query("SELECT 1")
-        connection._sock.close()  # type: ignore[attr-defined]  # in the midst of a statement
+        connection._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # in the midst of a statement
     assert server.stolen == b""
 
 
@@ -107,7 +107,7 @@ def test_a_server_that_asks_for_another_file_than_it_is_offered_gets_none(secret
         connection = LoadingConnection(host="127.0.0.1", port=server.port, user="u", ssl_disabled=True)
         with connection.allowing(str(offered)), pytest.raises(RuntimeError, match="local_infile option is false"):
             connection.query(f"LOAD DATA LOCAL INFILE '{offered}' INTO TABLE t")
-        connection._sock.close()  # type: ignore[attr-defined]  # in the midst of a statement
+        connection._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # in the midst of a statement
     assert server.stolen == b""
 
 

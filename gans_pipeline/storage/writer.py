@@ -263,9 +263,14 @@ class _Job:
         deleted = 0
         if isinstance(self.mode, Replace):
             deleted = staging.delete_others(self.where, grouped_by=self.mode.by)
-        if not self.key or not staging.meets_known_keys():
-            staging.insert_all()
-            return rows, 0, 0, deleted
+        if not self.key or not staging.begins_with_known_keys():
+            try:
+                staging.insert_all()
+            except sa.exc.IntegrityError:
+                if not self.key:
+                    raise
+            else:
+                return rows, 0, 0, deleted
         inserted, updated = staging.apply_differences()
         return inserted, updated, rows - inserted - updated, deleted
 

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gans_pipeline.storage import staging
 from gans_pipeline.storage.engine import connected, create_engine, exclusive
 from gans_pipeline.storage.frames import FrameError
 from gans_pipeline.storage.reader import Condition
@@ -189,14 +190,14 @@ def test_a_server_that_restarts_during_a_write_has_all_of_its_rows_or_none(
         table, look = (readings, batches_in) if isinstance(mode, Append) else (stock, stock_in)
         write(engine, table, delivery(0, 10_000) if table is stock else batch(0, 10_000), mode)
         with before_statements(engine, notice), errors_of(engine) as errors:
-            for number in range(1, 6):
+            for number, patience_s in enumerate([0.03] * 4 + [0], start=1):
                 rows = delivery(number, 10_000) if table is stock else batch(number, 10_000)
                 before: Any = look(engine)
                 after = written({}, rows, mode) if table is stock else {**before, number: 10_000}
                 changes.clear()
                 future = pool.submit(write, engine, table, rows, mode)
                 assert changes.wait(PATIENCE_S)
-                wait([future], timeout=random.uniform(0, 0.03))
+                wait([future], timeout=random.uniform(0, patience_s))
                 end(server)
                 server.start()
                 is_kept_or_lost(future, lambda: look(engine), before, after)
@@ -683,23 +684,26 @@ def step(draw: st.DrawFn, rows: Stock) -> Step:
     return Step(mode, rows, draw(st.booleans()), scope, condition)
 
 
+@pytest.mark.parametrize("first_keys", [1, 100], ids=["known keys met while inserting", "known keys met before"])
 @settings(max_examples=45, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps())
 def test_any_writes_in_a_row_leave_and_count_what_they_would_in_a_dictionary(
-    engine: sa.Engine, writes: list[Step]
+    engine: sa.Engine, first_keys: int, writes: list[Step]
 ) -> None:
     with engine.begin() as connection:
         connection.execute(sa.delete(stock))
     state: Stock = {}
-    for step in writes:
-        expected = step.leaves(state)
-        if expected is None:
-            with pytest.raises(FrameError):
-                step.take(engine)
-        else:
-            state, counts = expected
-            assert step.take(engine) == counts
-        assert stock_in(engine) == state
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "FIRST_KEYS", first_keys)
+        for step in writes:
+            expected = step.leaves(state)
+            if expected is None:
+                with pytest.raises(FrameError):
+                    step.take(engine)
+            else:
+                state, counts = expected
+                assert step.take(engine) == counts
+            assert stock_in(engine) == state
 
 
 BATCHES = st.lists(st.tuples(st.sampled_from(range(3)), AMOUNTS, NOTES), max_size=6)

@@ -12,6 +12,7 @@ from gans_pipeline.storage.engine import create_engine
 from gans_pipeline.storage.frames import FrameError
 from gans_pipeline.storage.reader import read, read_portions
 from gans_pipeline.storage.schema import MYSQL
+from gans_pipeline.storage.staging import FIRST_KEYS
 from gans_pipeline.storage.writer import Append, Mode, Replace, ScopedFrame, Upsert, WriteError, WriteResult, write
 from gans_pipeline_tests.storage.conftest import MONDAY, NOON, TUESDAY, frame, place, places, visit, visits
 
@@ -31,6 +32,13 @@ def test_new_changed_and_unchanged_rows_are_counted_apart(engine: sa.Engine) -> 
         "name": ["Berlin", "Oslo", "Paris", "Rome"],
         "people": [1, 1, 7, 1],
     }
+
+
+def test_a_known_key_after_many_new_ones_is_found_and_counted(engine: sa.Engine) -> None:
+    write(engine, places, frame(place("Zürich")))
+    many = [place(f"Ort {number:03}") for number in range(FIRST_KEYS + 50)]
+    assert write(engine, places, frame(*many, place("Zürich", people=2))) == WriteResult(len(many), 1, 0, 0)
+    assert read(engine, places)["people"].tolist() == [1] * len(many) + [2]
 
 
 def test_a_value_that_becomes_null_is_an_update(engine: sa.Engine) -> None:

@@ -4,9 +4,10 @@ No database is asked here; that is the writer's work. A CHECK constraint that ca
 ``info={"column": name, "test": predicate}`` is tried here too, so that its violation is reported with the rows; the
 predicate takes a pandas Series without missing values and returns one of booleans.
 
-Why not pandera: a column has to be converted before it can travel, and whether that succeeds is what has to be
-validated. A schema beside it would be a second list of the same rules, cost 10 to 20 ms a frame of 17 columns (this
-takes 5), and coerces what is to be refused: the text "2" for a number, a naive time for a moment.
+Why not pandera, which imports fast enough (0.12 s): where it coerces it takes 1.5 for 1, True for 1, 5 for '5', '7' for
+7 and a time without a zone for UTC; where it does not it names a column's dtype, but no row, and refuses good values in
+an object column. What has to be converted by rules of our own has been validated by them; for the ranges and lengths
+that remain, a second schema would take 4 ms of the 22 that a write of 1,200 rows takes (pandera 0.35).
 """
 
 import datetime as dt

@@ -662,7 +662,9 @@ def test_audit_columns_are_missed_or_added_where_a_table_was_made_without(
 def test_audit_columns_that_are_no_longer_wanted_do_not_stand_in_the_way(engine: sa.Engine, tables: str | None) -> None:
     rows = asset("places", frame(place("Berlin")), metadata=KEY)
     succeeded(run(engine, rows, manager=manager_of(engine, tables=tables, audit_columns=True)))
-    succeeded(run(engine, rows, manager=manager_of(engine, tables=tables)))
+    more = asset("places", frame(place("Berlin"), place("Paris")), metadata=KEY)
+    succeeded(run(engine, more, manager=manager_of(engine, tables=tables)))
+    assert read(engine, stored(engine, "places"))["name"].tolist() == ["Berlin", "Paris"]
 
 
 def test_audit_columns_go_with_partitions_and_groups(engine: sa.Engine) -> None:

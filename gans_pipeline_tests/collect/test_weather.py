@@ -107,7 +107,9 @@ def test_an_implausible_forecast_is_refused_and_leaves_the_others(
         '"main":"Clear"}],"clouds":{"all":0},"wind":{"speed":1}}],"city":{"timezone":0}}'
     )
     near = f"{lagos['latitude']:g}"
-    sandbox.control("failures", [{"provider": "openweathermap", "match": near, "status": 200, "body": hot}])
+    sandbox.control(
+        "faults", [{"provider": "openweathermap", "kind": "answer", "match": near, "status": 200, "body": hot}]
+    )
     collected = collect_weather_forecasts(sources_with(weather_provider="openweathermap"), cities, now=NOW)
     assert [failure.item for failure in collected.failures] == ["Lagos"]
     assert isinstance(collected.failures[0].error, MalformedError)

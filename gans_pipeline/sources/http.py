@@ -93,7 +93,7 @@ class Http:
         secrets: Mapping[str, SecretStr] | None = None,
         secret_headers: Mapping[str, SecretStr] | None = None,
         explain: Callable[[requests.Response], SourceError | None] = lambda _: None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.provider = provider
         self.settings = settings
@@ -118,7 +118,7 @@ class Http:
             retry=tenacity.retry_if_exception(_may_be_retried),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=_wait,
-            sleep=sleep,
+            sleep=sleep or (lambda seconds: time.sleep(seconds)),  # looked up when it is needed: tests do not wait
             reraise=True,
         )
 

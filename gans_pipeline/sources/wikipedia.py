@@ -4,7 +4,6 @@ Text of Wikipedia is CC BY-SA 4.0; the revision goes with every value. Here belo
 that is not a page means; reading them belongs into ``wikipedia_list`` and ``wikipedia_article``.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +28,7 @@ class Wikipedia:
     name = PROVIDER
 
     def __init__(
-        self, settings: ProviderSettings, user_agent: str, *, sleep: Callable[[float], None] = time.sleep
+        self, settings: ProviderSettings, user_agent: str, *, sleep: Callable[[float], None] | None = None
     ) -> None:
         self._http = Http(self.name, settings, user_agent, explain=_explain, sleep=sleep)
 

@@ -19,6 +19,7 @@ from urllib.parse import quote, quote_plus
 
 import requests
 import tenacity
+import urllib3
 from pydantic import SecretStr
 from pyrate_limiter import Limiter, Rate
 from requests.adapters import HTTPAdapter
@@ -28,6 +29,7 @@ from gans_pipeline.settings import ProviderSettings
 
 CONNECT_TIMEOUT_S = 5.0
 ATTEMPTS = 4
+CHUNK_BYTES = 65536
 LONGEST_WAIT_S = 60.0
 """A provider that asks for a longer wait than this is left alone until the next refresh."""
 
@@ -151,8 +153,10 @@ class Http:
                     params={**(params or {}), **self._secrets},
                     timeout=(CONNECT_TIMEOUT_S, self.settings.timeout_s),
                     allow_redirects=not self._hidden,
+                    stream=True,
                 )
-        except (requests.RequestException, UnicodeError) as error:
+                _read_body(response, self.settings.timeout_s)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             # UnicodeError: a header that is not Latin-1, as a key that was pasted with an ellipsis
             detail = f"GET {path}: {type(error).__name__}: {error}"
             bad_request = isinstance(error, ValueError)  # what requests and Python say to a bad URL or header
@@ -197,6 +201,21 @@ class Http:
         for secret in self._hidden:
             text = text.replace(secret, "***")
         return text
+
+
+def _read_body(response: requests.Response, within_s: float) -> None:
+    """Read the body, or raise if it is not whole in time.
+
+    The time-out of requests is for each read: a server that sends a byte every 20 seconds would never meet it.
+    """
+    began = time.monotonic()
+    body = bytearray()
+    with response:
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+            body += chunk
+            if time.monotonic() - began > within_s:
+                raise requests.ReadTimeout(f"the body is not whole after {within_s:g} seconds, {len(body)} bytes came")
+    response._content = bytes(body)  # where requests itself keeps it
 
 
 def describe(response: requests.Response) -> str:

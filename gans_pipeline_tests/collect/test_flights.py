@@ -70,6 +70,20 @@ def test_a_day_is_collected_whole_when_the_clocks_change(sources: Sources, date:
     assert best_known.max() - best_known.min() > pd.Timedelta(hours=hours - 3)
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2026-10-24T23:30+01:00", "2026-10-25"),
+        ("2026-10-25T00:30+01:00", "2026-10-26"),
+        ("2026-10-25T23:30+00:00", "2026-10-26"),
+        ("2026-03-28T23:30+00:00", "2026-03-29"),
+        ("2026-03-29T23:30+01:00", "2026-03-30"),
+    ],
+)
+def test_tomorrow_is_the_next_date_also_where_the_clocks_change(now: str, expected: str) -> None:
+    assert tomorrow("Europe/London", dt.datetime.fromisoformat(now)) == dt.date.fromisoformat(expected)
+
+
 def test_an_airport_is_asked_for_two_windows_a_day(sources: Sources, sandbox: Sandbox) -> None:
     collect_arrivals(sources, [AirportDay("KJFK", NEW_YORKS_TOMORROW)], now=NOW)
     windows = [path.partition("?")[0].rpartition("KJFK/")[2] for path in sandbox.asked("aerodatabox")]

@@ -82,8 +82,10 @@ def collect_cities(sources: Sources, selection: str, *, now: dt.datetime) -> Col
 
     def fetch(title: str) -> pd.DataFrame:
         article = wikipedia.article(title)
-        if article.wikidata_id is None or article.revision is None:
-            raise MalformedError(provider, f"article {title!r} has no Wikidata item or no revision")
+        if article.wikidata_id is None:
+            raise MalformedError(provider, f"article {title!r} has no Wikidata item")
+        if article.revision is None:
+            raise MalformedError(provider, f"article {title!r} has no revision")
         if article.latitude is None or article.longitude is None:
             raise MalformedError(provider, f"article {title!r} has no coordinates")
         if article.country is None:

@@ -21,6 +21,7 @@ from gans_pipeline.sources.http import (
     SourceError,
     TransientError,
     describe,
+    retry_after_s,
 )
 from gans_pipeline.sources.payloads import Payload, shortened, validate
 
@@ -236,6 +237,6 @@ def _explain(response: requests.Response) -> SourceError | None:
     if "hourly" in reason or "daily" in reason:
         return QuotaError(NAME, describe(response))
     if "minutely" in reason:
-        # No Retry-After is sent; the counter falls at the next full minute.
-        return TransientError(NAME, describe(response), retry_after_s=60)
+        # No Retry-After is documented; the counter falls at the next full minute.
+        return TransientError(NAME, describe(response), retry_after_s=retry_after_s(response) or 60)
     return None

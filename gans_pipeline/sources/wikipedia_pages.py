@@ -17,6 +17,7 @@ from bs4.exceptions import ParserRejectedMarkup
 from gans_pipeline.sources import places
 from gans_pipeline.sources import wikipedia_grammar as grammar
 from gans_pipeline.sources.http import MalformedError, PermanentError, SourceError, TransientError
+from gans_pipeline.sources.payloads import shortened
 
 PROVIDER = "wikipedia"
 
@@ -57,11 +58,14 @@ def open_page(payload: object) -> Page:
     text = text.get("*") if isinstance(text, Mapping) else text
     if not isinstance(text, str):
         raise MalformedError(PROVIDER, f"{title}: no 'text' in the answer")
+    revision = parsed.get("revid")
+    if revision is not None and type(revision) is not int:
+        raise MalformedError(PROVIDER, f"{title}: revid: not a whole number: {shortened(revision)}")
     properties = _properties(parsed.get("properties"))
     inside = _open_html(text)
     return inside._replace(
         title=title if isinstance(title, str) else inside.title,
-        revision=parsed["revid"] if isinstance(parsed.get("revid"), int) else inside.revision,
+        revision=inside.revision if revision is None else revision,
         wikidata_id=_item(properties.get("wikibase_item")) or inside.wikidata_id,
         is_disambiguation=inside.is_disambiguation or "disambiguation" in properties,
     )

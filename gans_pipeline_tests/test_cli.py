@@ -175,6 +175,17 @@ def test_an_unknown_asset_is_one_line(small: Gans) -> None:
     assert done.err.count("\n") == 1
 
 
+def test_a_fault_that_the_sandbox_does_not_know_is_one_line_that_lists_what_there_is(gans: Gans) -> None:
+    for fault, reason in (
+        ("wikipedia=fire", "no such fault of wikipedia: fire; there are 204, 403, 429, "),
+        ("wikepedia=500", "no such provider: wikepedia; there are wikipedia, openweathermap, "),
+    ):
+        done = gans("sandbox", "--port", "0", "--fault", "all=500:0.3", "--fault", fault)
+        assert done.status == 1
+        assert done.err.startswith(f"gans: --fault {fault}: {reason}")
+        assert done.err.count("\n") == 1
+
+
 def test_a_date_that_is_none_is_one_line(small: Gans) -> None:
     done = small("refresh", "arrivals", "--date", "tomorrow")
     assert (done.status, done.err.strip()) == (1, "gans: --date tomorrow is not a date such as 2026-11-24")

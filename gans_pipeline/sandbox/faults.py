@@ -17,7 +17,7 @@ ANSWER = "answer"
 """The kind that has no meaning of its own: the fault itself says what is answered."""
 
 BYTES_PER_S = 20
-CENTURY_S = 36525 * 86400
+CENTURY_S = 36524 * 86400
 
 
 class Fault(BaseModel, extra="forbid"):

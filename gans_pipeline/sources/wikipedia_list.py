@@ -35,8 +35,8 @@ def parse_largest_cities(payload: object) -> pd.DataFrame:
     has no such table, or one in which no city or no figure can be read.
     """
     page = open_page(payload)
+    clean(page.html)  # once: table by table, 300 tables in each other took 11 seconds
     for table in page.html.find_all("table"):
-        clean(table)
         grid = _grid(table)
         columns = _list_columns(grid)
         if columns is not None:

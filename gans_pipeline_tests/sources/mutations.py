@@ -1,9 +1,11 @@
-"""Damage to payloads: a value is exchanged, removed, doubled, or the whole is something else."""
+"""Damage to payloads: to the values of decoded JSON, to the tags of a page, or anywhere in a text."""
 
 import copy
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
+from bs4 import BeautifulSoup
 from hypothesis import strategies as st
 
 ODD = st.one_of(
@@ -50,3 +52,69 @@ def mutated(draw: st.DrawFn, payload: Any) -> Any:
         elif isinstance(parent, list):
             parent.append(copy.deepcopy(value))
     return damaged
+
+
+_PIECES = ["", "<", "\x00", "&#0;", "</table>", "<table>", "<tr><th>", "9" * 40, "°", "(", ",", '"', "\r", "\ud800"]
+
+
+def damaged_text(text: str, chance: Random, damages: int) -> str:
+    """Return the text with so many places cut out, doubled or overwritten.
+
+    Chance comes with a seed that is drawn, and not as drawn texts: hypothesis shrinks those to the bare minimum.
+    """
+    for _ in range(damages):
+        start = chance.randrange(len(text) + 1)
+        end = min(len(text), start + chance.randrange(60))
+        text = text[:start] + chance.choice([*_PIECES, text[start:end] * 2]) + text[end:]
+    return text
+
+
+_ATTRIBUTES = {
+    "class": ["", "infobox", "fn", "geo", "latitude", "infobox-data", "mergedtoprow", "reference", "country-name"],
+    "colspan": ["0", "-1", "2", "999999999999999999999", "²", "x"],
+    "rowspan": ["0", "3", "999999999999999999999"],
+    "href": ["", "//", "http://[", "/wiki/", "/wiki/%FF", "?title=", "/w/index.php?title=X&redlink=1", "mailto:x"],
+    "style": ["display:none", "display:inline"],
+}
+_TEXTS = [
+    "",
+    " ",
+    "\u2028",
+    "(",
+    ")",
+    "9" * 400,
+    "12,3,4",
+    "1e9 million",
+    "−5",
+    "91°60′60″N",
+    "200; 400",
+    "nan; inf",
+    "٣",
+]
+
+
+def damaged_html(page: str, chance: Random, damages: int) -> str:
+    """Return the page with so many of its tags taken out, emptied, doubled, moved or given other attributes."""
+    html = BeautifulSoup(page, "lxml")
+    for _ in range(damages):
+        tags = html.find_all(True)
+        if len(tags) < 3:
+            break
+        tag, other = chance.choice(tags[1:]), chance.choice(tags[1:])
+        how = chance.choice(["remove", "unwrap", "double", "move", "text", "attribute", "attribute", "rename"])
+        if how == "remove":
+            tag.decompose()
+        elif how == "unwrap":
+            tag.unwrap()
+        elif how == "double":
+            tag.insert_after(copy.copy(tag))
+        elif how == "move" and other not in tag.descendants and other is not tag:
+            other.append(tag.extract())
+        elif how == "text":
+            tag.string = chance.choice(_TEXTS)
+        elif how == "attribute":
+            name = chance.choice(list(_ATTRIBUTES))
+            tag[name] = chance.choice(_ATTRIBUTES[name])
+        elif how == "rename":
+            tag.name = chance.choice(["td", "th", "tr", "table", "div", "script", "p"])
+    return str(html)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gans_pipeline.sources.http import MalformedError, PermanentError, SourceError, TransientError
 from gans_pipeline.sources.wikipedia_article import Article, parse_article, to_json
 from gans_pipeline.sources.wikipedia_list import parse_largest_cities
+from gans_pipeline_tests.sources.mutations import damaged_text
 
 # Pages of our own, in the markup of both generations of the template
 
@@ -634,13 +635,8 @@ def test_a_list_in_which_nothing_can_be_read_is_malformed(page: str, reason: str
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 8))
 def test_a_damaged_page_is_read_or_refused(seed: int, damages: int) -> None:
-    chance = random.Random(seed)  # a seed, and not a drawn page: hypothesis shrinks that to the bare minimum
-    page = chance.choice([skin(CITY), CITY, skin(MODERN), *NOT_CITIES.values()])
-    for _ in range(damages):
-        start = chance.randrange(len(page) + 1)
-        end = min(len(page), start + chance.randrange(60))
-        pieces = ["", "<", "\x00", "&#0;", "</table>", "<table>", "<tr><th>", "9" * 40, "°", "(", page[start:end] * 2]
-        page = page[:start] + chance.choice(pieces) + page[end:]
+    chance = random.Random(seed)
+    page = damaged_text(chance.choice([skin(CITY), CITY, skin(MODERN), *NOT_CITIES.values()]), chance, damages)
     for parse in (parse_article, parse_largest_cities):
         outcome: object
         try:

@@ -54,7 +54,7 @@ def mutated(draw: st.DrawFn, payload: Any) -> Any:
     return damaged
 
 
-_PIECES = ["", "<", "\x00", "&#0;", "</table>", "<table>", "<tr><th>", "9" * 40, "°", "(", ",", '"', "\r", "\ud800"]
+_PIECES = ["", "<", "\x00", "&#0;", "</table>", "<table>", "<tr><th>", "9" * 40, "°", "(", ",", '"', "\r"]
 
 
 def damaged_text(text: str, chance: Random, damages: int) -> str:

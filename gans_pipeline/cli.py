@@ -146,7 +146,11 @@ def sandbox(
     ] = 30,
     seed: Annotated[int, typer.Option(help="Another seed invents other weather and flights.")] = 0,
     now: Annotated[
-        str, typer.Option(help="Fixed time of its clock, as 2026-11-24T18:00Z. Default: the real time.")
+        str,
+        typer.Option(
+            help="Fixed time of its clock, as 2026-11-24T18:00Z. Default: the real time; "
+            "a refresh refuses forecasts of times far from it."
+        ),
     ] = "",
     latency_ms: Annotated[float, typer.Option(min=0, help="How long each answer takes at least, in milliseconds.")] = 0,
     fault: Annotated[

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+import uvicorn
+
 
 def serve(
     host: str = "127.0.0.1",
@@ -25,8 +27,6 @@ def serve(
 
     ``OSError`` if the port is taken, ``ValueError`` if there are not so many cities or there is no such fault.
     """
-    import uvicorn
-
     from gans_pipeline.sandbox.app import create_app
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
@@ -43,18 +43,26 @@ def serve(
             access_log=False,
             server_header=False,
             lifespan="off",
-            timeout_graceful_shutdown=1,  # an answer that hangs, as a fault, would keep the server from ending
         )
-        server = uvicorn.Server(config)
-
-        def hang_up(client: tuple[str, int]) -> None:
-            for connection in server.server_state.connections:
-                if connection.transport.get_extra_info("peername")[:2] == client:
-                    connection.transport.close()
-
-        app.state.hang_up = hang_up
+        server = _Server(config)
+        app.state.hang_up = server.hang_up
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that can close a connection in the middle of an answer."""
+
+    def hang_up(self, client: tuple[str, int] | None = None) -> None:
+        """Close the connection to a client (host, port), or to every one."""
+        for connection in list(self.server_state.connections):
+            if client in (None, connection.transport.get_extra_info("peername")[:2]):
+                connection.transport.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End at once: an answer that hangs, as a fault, would be waited for without end."""
+        self.hang_up()
+        await super().shutdown(sockets)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Faults as a client meets them: what goes over the wire, which requests are hit, how they are planned."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -59,6 +60,15 @@ def test_a_hang_gives_no_byte_and_is_in_the_journal_meanwhile(sandbox: Sandbox) 
     with pytest.raises(requests.ReadTimeout):
         requests.get(f"{sandbox.url}/ourairports/airports.csv", timeout=0.1)
     assert [request["status"] for request in sandbox.journal()["requests"]] == [None]
+
+
+def test_a_hang_does_not_keep_the_sandbox_from_ending() -> None:
+    with ThreadPoolExecutor() as pool:
+        with running(cities=1, now=NOW, fault=["ourairports=hang"]) as url:
+            hanging = pool.submit(requests.get, f"{url}/ourairports/airports.csv", timeout=20)
+            while not Sandbox(url).journal()["requests"]:
+                assert not hanging.done()
+        assert isinstance(hanging.exception(), requests.ConnectionError)
 
 
 def test_a_slow_body_comes_byte_by_byte(sandbox: Sandbox) -> None:

@@ -18,6 +18,8 @@ from gans_pipeline.settings import ProviderSettings, Settings
 from gans_pipeline.sources.http import (
     ATTEMPTS,
     LONGEST_WAIT_S,
+    Access,
+    BudgetError,
     Http,
     MalformedError,
     PermanentError,
@@ -43,7 +45,7 @@ def waits() -> list[float]:
 
 
 def client(provider: LocalProvider, waits: list[float], **settings: object) -> Http:
-    return Http("test", provider.settings(**settings), USER_AGENT, sleep=waits.append)
+    return Http("test", provider.settings(**settings), Access(USER_AGENT, sleep=waits.append))
 
 
 def failure(http: Http, path: str = "/data") -> SourceError:
@@ -128,7 +130,7 @@ def test_a_wait_beyond_measure_is_left_to_the_next_refresh(provider: LocalProvid
 
 def test_a_used_up_quota_is_not_asked_again(provider: LocalProvider, waits: list[float]) -> None:
     provider.answers = [Answer(429)]
-    http = Http("test", provider.settings(), USER_AGENT, explain=lambda _: QuotaError("test", "used up"))
+    http = Http("test", provider.settings(), Access(USER_AGENT), explain=lambda _: QuotaError("test", "used up"))
     assert isinstance(failure(http), QuotaError)
     assert len(provider.asked) == 1
 
@@ -148,7 +150,7 @@ def test_a_silent_server_is_a_transient_failure(provider: LocalProvider, waits: 
 def test_nobody_listening_is_a_transient_failure(waits: list[float]) -> None:
     with local_provider() as gone:
         settings = gone.settings()
-    assert isinstance(failure(Http("test", settings, USER_AGENT, sleep=waits.append)), TransientError)
+    assert isinstance(failure(Http("test", settings, Access(USER_AGENT, sleep=waits.append))), TransientError)
     assert len(waits) == ATTEMPTS - 1
 
 
@@ -235,7 +237,7 @@ def test_the_limits_of_every_provider_are_accepted(name: str) -> None:
     settings: ProviderSettings = getattr(Settings(), name)
     for before, after in pairwise(_rates(settings.per_second, settings.per_minute)):
         assert before.limit < after.limit
-    Http(name, settings, USER_AGENT).close()
+    Http(name, settings, Access(USER_AGENT)).close()
 
 
 def test_a_limit_that_is_not_reached_costs_nearly_nothing(provider: LocalProvider, waits: list[float]) -> None:
@@ -252,7 +254,7 @@ SECRET_PLACES = ["query", "header"]
 
 def secretive(provider: LocalProvider, place: str) -> Http:
     secret = {"secrets" if place == "query" else "secret_headers": {"appid": SecretStr(KEY)}}
-    return Http("test", provider.settings(), USER_AGENT, sleep=lambda _: None, **secret)  # type: ignore[arg-type]
+    return Http("test", provider.settings(), Access(USER_AGENT, sleep=lambda _: None), **secret)  # type: ignore[arg-type]
 
 
 def everything_told(error: BaseException) -> str:
@@ -315,7 +317,9 @@ def test_the_key_does_not_reach_the_log_of_an_answer(provider: LocalProvider, ca
 
 
 def test_a_key_that_no_header_can_hold_is_refused_without_telling_it(provider: LocalProvider) -> None:
-    http = Http("test", provider.settings(), USER_AGENT, secret_headers={"X-Key": SecretStr("s3cret…\nand more")})
+    http = Http(
+        "test", provider.settings(), Access(USER_AGENT), secret_headers={"X-Key": SecretStr("s3cret…\nand more")}
+    )
     error = failure(http)
     assert isinstance(error, PermanentError)
     assert "s3cret" not in everything_told(error)
@@ -323,7 +327,9 @@ def test_a_key_that_no_header_can_hold_is_refused_without_telling_it(provider: L
 
 
 def test_blanks_around_a_key_are_not_sent(provider: LocalProvider) -> None:
-    Http("test", provider.settings(), USER_AGENT, secret_headers={"X-Key": SecretStr(" s3cret\n")}).get_json("/data")
+    Http("test", provider.settings(), Access(USER_AGENT), secret_headers={"X-Key": SecretStr(" s3cret\n")}).get_json(
+        "/data"
+    )
     assert provider.asked[0].headers["X-Key"] == "s3cret"
 
 
@@ -332,7 +338,7 @@ def test_a_key_does_not_follow_a_redirect(provider: LocalProvider, place: str) -
     with local_provider() as elsewhere:
         provider.answers = [Answer(302, b"", {"Location": f"{elsewhere.url}/caught"})]
         if place == "header":
-            http = Http("test", provider.settings(), USER_AGENT, secret_headers={"X-Key": SecretStr("s3cret")})
+            http = Http("test", provider.settings(), Access(USER_AGENT), secret_headers={"X-Key": SecretStr("s3cret")})
         else:
             http = secretive(provider, place)
         error = failure(http)
@@ -350,5 +356,80 @@ def test_an_explanation_may_not_tell_the_key_either(provider: LocalProvider) -> 
     def explain(response: requests.Response) -> SourceError:
         return PermanentError("test", f"refused: {response.url}")
 
-    http = Http("test", provider.settings(), USER_AGENT, secrets={"appid": SecretStr(KEY)}, explain=explain)
+    http = Http("test", provider.settings(), Access(USER_AGENT), secrets={"appid": SecretStr(KEY)}, explain=explain)
     assert_secret(everything_told(failure(http)))
+
+
+# A provider that is down
+
+
+@pytest.fixture
+def quick_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a provider alone for hundredths of a second instead of seconds, save the last and longest time."""
+    monkeypatch.setattr("gans_pipeline.sources.http._Circuit.CLOSED_S", (0.01, 0.01, 0.01, 300))
+
+
+@pytest.mark.usefixtures("quick_trials")
+def test_a_provider_that_is_down_is_left_alone_after_three_trials(provider: LocalProvider, waits: list[float]) -> None:
+    provider.answers = [Answer(503, b"down")]
+    http = client(provider, waits)
+    errors = [failure(http) for _ in range(30)]
+    assert all(isinstance(error, TransientError) for error in errors)
+    assert len(provider.asked) == 13  # ten in a row, and three trials
+    assert "not asked: it is down, 13 calls in a row failed; it is asked again in 300 s" in str(errors[-1])
+    assert len(waits) < 13  # what was not asked is not retried
+
+
+@pytest.mark.usefixtures("quick_trials")
+def test_what_waits_for_a_provider_that_comes_back_is_had(provider: LocalProvider, waits: list[float]) -> None:
+    all_of_them = threading.Barrier(8)
+    together = Answer(503, b"down", before=lambda: all_of_them.wait(10))
+    provider.answers = [*[together] * 16, Answer(503, b"still down"), as_json({"fine": True})]
+    http = client(provider, waits)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: http.get_json("/data"), range(40)))
+    assert answers == [{"fine": True}] * 40
+    assert len(provider.asked) == 16 + 1 + 40  # one trial at a time
+
+
+@pytest.mark.usefixtures("quick_trials")
+def test_refusals_and_rate_limits_do_not_count_as_being_down(provider: LocalProvider, waits: list[float]) -> None:
+    provider.answers = [as_json({"message": "no"}, 404)]
+    http = client(provider, waits)
+    for _ in range(30):
+        failure(http)
+    assert len(provider.asked) == 30
+    provider.answers = [Answer(429, headers={"Retry-After": "0"})]
+    for _ in range(10):
+        failure(http)
+    assert len(provider.asked) == 30 + 10 * ATTEMPTS
+
+
+@pytest.mark.usefixtures("quick_trials")
+def test_one_provider_that_is_down_does_not_close_another(provider: LocalProvider, waits: list[float]) -> None:
+    provider.answers = [Answer(503, b"down")]
+    for _ in range(5):
+        failure(client(provider, waits))
+    with local_provider() as other:
+        assert client(other, waits).get_json("/data") == {}
+
+
+def test_a_call_is_counted_before_it_is_made_and_so_is_every_retry(provider: LocalProvider) -> None:
+    spent: list[tuple[str, float, int]] = []
+    access = Access(
+        USER_AGENT,
+        spend=lambda name, units: spent.append((name, units, len(provider.asked))),
+        sleep=lambda _: None,
+    )
+    provider.answers = [Answer(500), as_json({})]
+    Http("test", provider.settings(), access, cost=lambda params: params["places"]).get_json("/data", {"places": 2})
+    assert spent == [("test", 2, 0), ("test", 2, 1)]
+
+
+def test_what_the_budget_does_not_cover_is_not_asked(provider: LocalProvider) -> None:
+    def refuse(name: str, units: float) -> None:
+        raise BudgetError(name, "spent")
+
+    with pytest.raises(BudgetError):
+        Http("test", provider.settings(), Access(USER_AGENT, spend=refuse)).get_json("/data")
+    assert provider.asked == []

@@ -144,22 +144,23 @@ def refreshed(collector: Callable[P, Collected], *args: P.args, **kwargs: P.kwar
         raise _failure(str(error), ()) from None
     except SourceError as error:
         raise _failure(str(error), (Failure("everything", error),)) from None
-    missing = [str(failure) for failure in collected.failures]
+    failed = [str(failure) for failure in collected.failures]
+    skipped = [str(failure) for failure in collected.skipped]
     sandbox = Settings().sandbox_url
     return dg.MaterializeResult(
         value=collected.data,
         metadata={
             "source": f"INVENTED DATA from the sandbox at {sandbox}" if sandbox else "the real providers",
             "rows_fetched": len(collected.frame),
-            "failed": len(missing),
-            **_named(missing),
+            "failed": len(failed),
+            **_named(missing=failed, skipped=skipped),
         },
         check_results=[
             dg.AssetCheckResult(
                 check_name="complete",
-                passed=not missing,
+                passed=not failed and not skipped,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"failed": len(missing), **_named(missing)},
+                metadata={"failed": len(failed), **_named(missing=failed, skipped=skipped)},
             )
         ],
     )
@@ -168,16 +169,19 @@ def refreshed(collector: Callable[P, Collected], *args: P.args, **kwargs: P.kwar
 def _failure(description: str, failures: tuple[Failure, ...]) -> dg.Failure:
     return dg.Failure(
         description,
-        metadata={"failed": len(failures), **_named([str(failure) for failure in failures])},
+        metadata={"failed": len(failures), **_named(missing=[str(failure) for failure in failures])},
         allow_retries=any(isinstance(failure.error, TransientError) for failure in failures),
     )
 
 
-def _named(missing: list[str]) -> dict[str, dg.MetadataValue]:
-    if not missing:
-        return {}
-    rest = f"\n- … and {len(missing) - NAMED_FAILURES} more" if len(missing) > NAMED_FAILURES else ""
-    return {"missing": dg.MetadataValue.md("\n".join(f"- {name}" for name in missing[:NAMED_FAILURES]) + rest)}
+def _named(**lists: list[str]) -> dict[str, dg.MetadataValue]:
+    """Return each list that is not empty as Markdown."""
+    named: dict[str, dg.MetadataValue] = {}
+    for key, names in lists.items():
+        rest = [f"… and {len(names) - NAMED_FAILURES} more"] if len(names) > NAMED_FAILURES else []
+        if names:
+            named[key] = dg.MetadataValue.md("\n".join(f"- {name}" for name in [*names[:NAMED_FAILURES], *rest]))
+    return named
 
 
 def describe(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -182,8 +182,19 @@ def sandbox(
         str, typer.Option(help="Fixed time of its clock, as 2026-11-24T18:00Z. Default: the real time.")
     ] = "",
     latency_ms: Annotated[float, typer.Option(min=0, help="How long each answer takes at least, in milliseconds.")] = 0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROVIDER=KIND[:RATE]",
+            help="What goes wrong, as wikipedia=500 or all=drop:0.3 (in 3 of 10 requests); repeatable.",
+        ),
+    ] = None,
 ) -> None:
-    """Run a local stand-in for all providers: real geography, invented weather and flights."""
+    """Run a local stand-in for all providers: real geography, invented weather and flights.
+
+    Faults of every provider: hang, slow-body, drop, cut-body, 500, 502-html, captive-portal, truncated, 204, 429,
+    429-retry-after, 429-retry-in-an-hour. More are listed, with what comes of them, in docs/reliability.md.
+    """
     import datetime as dt
 
     from gans_pipeline.sandbox import serve
@@ -191,7 +202,7 @@ def sandbox(
     clock = dt.datetime.fromisoformat(now) if now else None
     if clock is not None and clock.tzinfo is None:
         raise ValueError(f"--now {now} has no time zone: append Z for UTC")
-    serve("127.0.0.1", port, cities=cities, seed=seed, now=clock, latency_ms=latency_ms)
+    serve("127.0.0.1", port, cities=cities, seed=seed, now=clock, latency_ms=latency_ms, fault=fault or ())
 
 
 @database.command()

@@ -15,9 +15,10 @@ class ProviderSettings(BaseModel):
     """How one provider is reached, and how fast it may be asked.
 
     ``per_second`` and ``per_minute`` bound the rate of requests over all threads of a process, ``concurrency`` the
-    number of requests under way at once, ``timeout_s`` (seconds) the wait for each read; connecting has 5 seconds.
-    ``budget`` bounds what all runs together spend in a ``budget_period`` (month or day, UTC), in the provider's own
-    units; ``archive_days`` is for how long its raw answers are kept. None is without limit.
+    number of requests under way at once, ``timeout_s`` (seconds) the wait for the first byte, and then the one for the
+    whole answer; connecting has 5 seconds. ``budget`` bounds what all runs together spend in a ``budget_period`` (month
+    or day, UTC), in the provider's own units; ``archive_days`` is for how long its raw answers are kept. None is
+    without limit.
     """
 
     url: str

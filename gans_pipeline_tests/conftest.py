@@ -43,6 +43,13 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path_fact
     monkeypatch.setenv("GANS_ARCHIVE", str(tmp_path_factory.mktemp("archive")))
 
 
+@pytest.fixture(autouse=True)
+def _no_provider_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that failed in one test is not left alone in the next, and never for seconds."""
+    monkeypatch.setattr("gans_pipeline.sources.http._gates", {})
+    monkeypatch.setattr("gans_pipeline.sources.http._Circuit.CLOSED_S", (0.01, 0.01, 0.01, 300))
+
+
 @cache
 def _databases() -> dict[str, Database]:
     """Return what ``database_url`` stands for in this run, by test id.

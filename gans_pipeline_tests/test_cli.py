@@ -105,12 +105,12 @@ def small(gans: Gans, sandbox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("GANS_DATABASE_URL", f"sqlite:///{tmp_path / 'gans.db'}")
     monkeypatch.setenv("GANS_SANDBOX_URL", sandbox)
     yield gans
-    requests.put(f"{sandbox}/_/failures", json=[], timeout=5)
+    requests.put(f"{sandbox}/_/faults", json=[], timeout=5)
 
 
-def fail(sandbox: str, **failure: Any) -> None:
+def fail(sandbox: str, **answer: Any) -> None:
     """Make the sandbox answer some requests with an error."""
-    requests.put(f"{sandbox}/_/failures", json=[failure], timeout=5).raise_for_status()
+    requests.put(f"{sandbox}/_/faults", json=[{"kind": "answer", **answer}], timeout=5).raise_for_status()
 
 
 def test_a_failing_city_is_named_the_others_are_stored_and_the_status_is_2(

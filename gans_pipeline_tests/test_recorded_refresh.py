@@ -3,6 +3,7 @@
 What the providers were recorded to answer is served as it was; the test knows what a person reads in those payloads.
 """
 
+import datetime as dt
 import json
 import threading
 from collections.abc import Iterator
@@ -88,6 +89,8 @@ def test_recorded_payloads_are_stored_as_a_person_reads_them(
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    fetched_at = dt.datetime(2023, 10, 5, 11, 40, tzinfo=dt.UTC)
+    monkeypatch.setattr("gans_pipeline.defs.weather.assets.now", lambda: fetched_at)
     assets = [name for name in refreshing.LINEAGE if name != "arrivals"]  # no whole answer of AeroDataBox was recorded
     for inserted in (True, False):
         outcome = refreshing.refresh(assets, cities=",".join(WIKIDATA_ITEMS), date="", console=Console(quiet=True))

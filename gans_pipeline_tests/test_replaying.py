@@ -85,7 +85,7 @@ class World:
 @pytest.fixture
 def world(_sandbox: str, tmp_path: Path, fresh_database_url: Callable[[], str]) -> Iterator[World]:
     yield World(_sandbox, tmp_path, fresh_database_url)
-    requests.put(f"{_sandbox}/_/failures", json=[], timeout=5)
+    requests.put(f"{_sandbox}/_/faults", json=[], timeout=5)
 
 
 @pytest.fixture
@@ -173,7 +173,9 @@ def test_a_replay_since_a_time_leaves_out_what_began_before(world: World) -> Non
 
 def test_what_was_missing_at_the_time_is_missing_in_the_replay_and_named(world: World) -> None:
     live, replayed = world.database(), world.database()
-    world.control("failures", [{"provider": "wikipedia", "match": "Istanbul", "status": 404, "body": ""}])
+    world.control(
+        "faults", [{"kind": "answer", "provider": "wikipedia", "match": "Istanbul", "status": 404, "body": ""}]
+    )
     world.collect(live)
     outcome = replay(replayed, world.archive, world.settings(), provider=None, since=LONG_AGO)
     assert len(outcome["cities"].missing) == 1
@@ -244,7 +246,9 @@ def test_an_article_with_another_revision_is_fetched(world: World) -> None:
 
 def test_without_an_answer_about_revisions_the_articles_are_fetched(world: World) -> None:
     engine = world.database()
-    world.control("failures", [{"provider": "wikipedia", "match": "action=query", "status": 404, "body": ""}])
+    world.control(
+        "faults", [{"kind": "answer", "provider": "wikipedia", "match": "action=query", "status": 404, "body": ""}]
+    )
     world.collect(engine)
     world.collect(engine, now=NOW + dt.timedelta(hours=3))
     assert len(read(engine, tables.cities)) == 3

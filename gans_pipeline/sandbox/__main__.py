@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--now", type=datetime.fromisoformat)
     parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--fault", action="append", default=[])
     parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
     options = parser.parse_args()
     if options.with_parent:
@@ -27,6 +28,7 @@ def main() -> None:
             seed=options.seed,
             now=options.now,
             latency_ms=options.latency_ms,
+            fault=options.fault,
         )
     except (OSError, ValueError) as error:
         parser.exit(1, f"sandbox: {error}\n")

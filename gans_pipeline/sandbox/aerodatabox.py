@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gans_pipeline.sandbox.chance import share
+from gans_pipeline.sandbox.faults import rewrites, says
 from gans_pipeline.sandbox.flights import Board, Flight, Known
 from gans_pipeline.sandbox.geography import Airport, World, zone_of
 from gans_pipeline.sandbox.state import State
@@ -34,6 +35,8 @@ _MONTHLY = (
     "You have exceeded the MONTHLY quota for Requests on your current plan, BASIC."
     " Upgrade your plan at https://rapidapi.com/aedbx-aedbx/api/aerodatabox"
 )
+_BAD_KEY = "Invalid API key. Go to https://docs.rapidapi.com/docs/keys for more info."
+_NOT_SUBSCRIBED = "You are not subscribed to this API."
 _TOO_LONG = "The requested period of time be positive and must not be more than 12 hours in duration"
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2})?")
 
@@ -74,13 +77,28 @@ def _message(text: str, status: int) -> Response:
     return JSONResponse({"message": text}, status)
 
 
+FAULTS = {
+    "401": says(_message(_BAD_KEY, 401)),
+    "403": says(_message(_NOT_SUBSCRIBED, 403)),
+    "quota": says(_message(_MONTHLY, 429)),
+    "empty": rewrites(r'"(arrivals|items)":\[.*\]', r'"\1":[]'),
+    "missing-field": rewrites(r'"arrival":\{"scheduledTime":\{[^}]*\},', '"arrival":{'),
+    "renamed-field": rewrites('"number":', '"flightNumber":'),
+    "retyped-field": rewrites('"isCargo":(true|false)', r'"isCargo":"\1"'),
+    "unknown-fields": rewrites('"number":', '"co2Kg":[1,{"scope":null}],"number":'),
+    "implausible": rewrites(r'"lat":[^,]+', '"lat":200'),
+    "wrong-century": rewrites('"(utc|local)":"20', r'"\1":"21'),
+}
+"""The faults that are this provider's own."""
+
+
 def _paid(request: Request, state: State, answer: Callable[[], Response]) -> Response:
     """Check the key, answer, and charge the units; a window that is too long is charged, an unreadable value is not."""
     key = request.headers.get("x-rapidapi-key", "").strip()
     if key in ("", REJECTED_KEY):
-        return _message("Invalid API key. Go to https://docs.rapidapi.com/docs/keys for more info.", 401)
+        return _message(_BAD_KEY, 401)
     if request.headers.get("x-rapidapi-host", "").lower() not in (HOST, request.url.hostname):
-        return _message("You are not subscribed to this API.", 403)
+        return _message(_NOT_SUBSCRIBED, 403)
     try:
         response = answer()
     except _Invalid as invalid:

@@ -1,15 +1,16 @@
 """The sandbox as an ASGI application: the providers under their paths, the control under ``/_/``.
 
-Here belongs what holds for every provider: latency, planned failures, limits, the journal. Control, for tests:
+Here belongs what holds for every provider: latency, planned faults, limits, the journal. Control, for tests:
 
 - ``GET /_/health``: what this is; ``GET /_/requests``: what was asked; ``DELETE /_/requests``: forget it
 - ``PUT /_/now`` ``{"now": "2026-10-25T00:30:00+02:00"}``: the clock stands there; null is the real time
 - ``PUT /_/limits`` ``{"aerodatabox": "own", "open-meteo": {"per_day": 10}}``: enforce; providers left out are lifted
-- ``PUT /_/failures`` ``[{"provider": "open-meteo", "match": "52.52,13.41", "status": 500, "body": "…"}]``: what fails
+- ``PUT /_/faults`` ``[{"provider": "open-meteo", "kind": "500", "match": "52.52,13.41", "rate": 0.5, "times": 2}]``:
+  what goes wrong; ``{"provider": "wikipedia", "kind": "answer", "status": 418, "body": "…", "headers": {}}`` is free
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -22,9 +23,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gans_pipeline.sandbox import aerodatabox, openmeteo, openweathermap, ourairports, wikipedia
+from gans_pipeline.sandbox import aerodatabox, faults, openmeteo, openweathermap, ourairports, wikipedia
+from gans_pipeline.sandbox.faults import Fault
 from gans_pipeline.sandbox.geography import World, build_world
-from gans_pipeline.sandbox.state import OWN_LIMITS, PROVIDERS, Failure, Limits, State
+from gans_pipeline.sandbox.state import OWN_LIMITS, PROVIDERS, Limits, State
 
 _MODULES: Mapping[str, ModuleType] = {
     "wikipedia": wikipedia,
@@ -34,6 +36,12 @@ _MODULES: Mapping[str, ModuleType] = {
     "aerodatabox": aerodatabox,
 }
 
+KINDS: Mapping[str, Mapping[str, faults.Kind]] = {
+    name: {**faults.KINDS, **faults.kinds_of_limits(module.refusal("per_minute", 60)), **module.FAULTS}
+    for name, module in _MODULES.items()
+}
+"""The kinds of fault that each provider knows."""
+
 Body = TypeVar("Body")
 
 
@@ -42,16 +50,26 @@ class _Now(BaseModel, extra="forbid"):
 
 
 _LIMITS = TypeAdapter(dict[str, Limits | Literal["own"]])
-_FAILURES = TypeAdapter(list[Failure])
+_FAULTS = TypeAdapter(list[Fault])
 _NOW = TypeAdapter(_Now)
 
 
-def create_app(*, cities: int = 30, seed: int = 0, now: datetime | None = None, latency_ms: float = 0) -> Starlette:
+def create_app(
+    *,
+    cities: int = 30,
+    seed: int = 0,
+    now: datetime | None = None,
+    latency_ms: float = 0,
+    fault: Sequence[str] = (),
+) -> Starlette:
     """Return the sandbox with the ``cities`` largest cities in its list.
 
     ``now`` stops the clock there (a naive time is UTC); None is the real time. Each answer waits ``latency_ms``.
+    ``fault`` are texts ``PROVIDER=KIND[:RATE]`` as of the command line.
     """
-    world, state = build_world(cities, seed), State(now)
+    state = State(now, seed=seed)
+    state.set_faults(faults.read(fault, KINDS))
+    world = build_world(cities, seed)
     mounts = [
         Mount(path, _Provider(name, Router(_MODULES[name].routes(world, state)), state, latency_ms))
         for name, path in PROVIDERS.items()
@@ -69,31 +87,28 @@ class _Provider:
         self._latency_s = latency_ms / 1000
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        state, name, status = self._state, self._name, 500
+        state, name = self._state, self._name
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         query = scope["query_string"].decode("latin-1")
 
+        request = state.record(name, scope["method"], path, query)
+
         async def send_and_look(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                request["status"] = message["status"]
             await send(message)
 
         state.active[name] += 1
         try:
             if self._latency_s:
                 await asyncio.sleep(self._latency_s)
-            chosen = self._failed(path, query) or self._refused(query) or self._answer
-            await chosen(scope, receive, send_and_look)
+            fault = state.fault_for(name, path, query)
+            if fault is not None:
+                await faults.play(_kind(fault), self._answer, scope, receive, send_and_look)
+            else:
+                await (self._refused(query) or self._answer)(scope, receive, send_and_look)
         finally:
             state.active[name] -= 1
-            state.record(name, scope["method"], path, query, status)
-
-    def _failed(self, path: str, query: str) -> Response | None:
-        failure = self._state.failure_for(self._name, path, query)
-        if failure is None:
-            return None
-        kind = "application/json" if failure.body.lstrip()[:1] in ("{", "[") else "text/html; charset=utf-8"
-        return Response(failure.body, failure.status, media_type=kind)
 
     def _refused(self, query: str) -> Response | None:
         weight = openmeteo.weight(QueryParams(query)) if self._name == "open-meteo" else 1.0
@@ -102,6 +117,13 @@ class _Provider:
             return None
         refused: Response = _MODULES[self._name].refusal(*broken)
         return refused
+
+
+def _kind(fault: Fault) -> faults.Kind:
+    if fault.status is None:
+        return KINDS[fault.provider][fault.kind]
+    media_type = "application/json" if fault.body.lstrip()[:1] in ("{", "[") else "text/html; charset=utf-8"
+    return faults.says(Response(fault.body, fault.status, fault.headers, media_type=media_type))
 
 
 def _control(world: World, state: State) -> list[Route]:
@@ -128,16 +150,16 @@ def _control(world: World, state: State) -> list[Route]:
         _must_exist(body)
         state.set_limits({name: OWN_LIMITS[name] if limits == "own" else limits for name, limits in body.items()})
 
-    def set_failures(body: list[Failure]) -> None:
-        _must_exist(failure.provider for failure in body)
-        state.failures = body
+    def set_faults(body: list[Fault]) -> None:
+        faults.check(body, KINDS)
+        state.set_faults(body)
 
     return [
         Route("/health", health),
         Route("/requests", requests, methods=["GET", "DELETE"]),
         Route("/now", _setter(_NOW, set_now), methods=["PUT"]),
         Route("/limits", _setter(_LIMITS, set_limits), methods=["PUT"]),
-        Route("/failures", _setter(_FAILURES, set_failures), methods=["PUT"]),
+        Route("/faults", _setter(_FAULTS, set_faults), methods=["PUT"]),
     ]
 
 

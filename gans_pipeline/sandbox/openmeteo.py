@@ -5,6 +5,7 @@ platform does not ask for; they are refused by name.
 """
 
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +18,7 @@ from starlette.routing import Route
 
 from gans_pipeline.sandbox import weather
 from gans_pipeline.sandbox.chance import share
+from gans_pipeline.sandbox.faults import UNIX_TIMES_A_CENTURY_LATER, rewrites, says
 from gans_pipeline.sandbox.geography import World, zone_of
 from gans_pipeline.sandbox.state import State
 
@@ -122,6 +124,19 @@ def routes(world: World, state: State) -> list[Route]:
 
 def _error(reason: str, status: int) -> Response:
     return JSONResponse({"error": True, "reason": reason}, status)
+
+
+FAULTS = {
+    "quota": says(refusal("per_day", 0)),
+    "empty": rewrites(r"\[[^\]]*\]", "[]"),
+    "missing-field": rewrites(r',"temperature_2m":\[[^\]]*\]', ""),
+    "renamed-field": rewrites('"temperature_2m"', '"temperature_2_m"'),
+    "retyped-field": rewrites(r'"temperature_2m":\[[^,]+', '"temperature_2m":["mild"'),
+    "unknown-fields": rewrites(r'"hourly":\{', '"model":{"run":null},"hourly":{"snow_depth":[0.1],'),
+    "implausible": rewrites(r'"temperature_2m":\[[^\]]*', lambda hours: re.sub(r"-?\d+\.\d+", "200", hours[0])),
+    "wrong-century": UNIX_TIMES_A_CENTURY_LATER,
+}
+"""The faults that are this provider's own."""
 
 
 def _answer(world: World, now: datetime, query: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gans_pipeline.sandbox import weather
+from gans_pipeline.sandbox.faults import UNIX_TIMES_A_CENTURY_LATER, rewrites, says
 from gans_pipeline.sandbox.geography import City, World, zone_of
 from gans_pipeline.sandbox.state import State
 
@@ -22,6 +23,18 @@ _BLOCKED = (
     " Please choose the proper subscription https://openweathermap.org/price"
 )
 _BAD_KEY = "Invalid API key. Please see https://openweathermap.org/faq#error401 for more info."
+
+FAULTS = {
+    "401": says(JSONResponse({"cod": 401, "message": _BAD_KEY}, 401)),
+    "empty": rewrites(r'"list":\[.*\],"city"', '"list":[],"city"'),
+    "missing-field": rewrites(r'"temp":[^,]+,', ""),
+    "renamed-field": rewrites('"temp":', '"temperature":'),
+    "retyped-field": rewrites(r'"humidity":(\d+)', r'"humidity":"\1 %"'),
+    "unknown-fields": rewrites('"dt":', '"uvi":[1,{"risk":null}],"dt":'),
+    "implausible": rewrites(r'"temp":[^,]+', '"temp":200'),
+    "wrong-century": UNIX_TIMES_A_CENTURY_LATER,
+}
+"""The faults that are this provider's own."""
 
 
 def refusal(_limit: str, _renewed_in_s: int) -> Response:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from gans_pipeline.sandbox.faults import rewrites
 from gans_pipeline.sandbox.geography import Airport, World
 from gans_pipeline.sandbox.state import State
 
@@ -37,6 +38,18 @@ COLUMNS = (
     "wikipedia_link",
     "keywords",
 )
+
+_BEFORE_LATITUDE = r'("(?:large|medium)_airport","(?:[^"]|"")*",)[^,]+'
+
+FAULTS = {
+    "empty": rewrites(r"\n.*", "\n"),
+    "missing-field": rewrites('"iata_code",', ""),
+    "renamed-field": rewrites('"iata_code"', '"iata"'),
+    "retyped-field": rewrites(_BEFORE_LATITUDE, r"\1north"),
+    "unknown-fields": rewrites(r"(?<=.)\n", ',"new"\n'),
+    "implausible": rewrites(_BEFORE_LATITUDE, r"\g<1>200"),
+}
+"""The faults that are this provider's own."""
 
 
 def refusal(_limit: str, renewed_in_s: int) -> Response:

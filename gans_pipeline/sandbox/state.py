@@ -1,4 +1,4 @@
-"""What the sandbox remembers between requests: its clock, limits, planned failures, and what it was asked.
+"""What the sandbox remembers between requests: its clock, limits, planned faults, and what it was asked.
 
 Answers do not depend on any of it but the clock. What a provider says when a limit is reached belongs into its module.
 """
@@ -6,13 +6,15 @@ Answers do not depend on any of it but the clock. What a provider says when a li
 import math
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from pydantic import BaseModel, Field
 
+from gans_pipeline.sandbox.chance import share
+from gans_pipeline.sandbox.faults import Fault
 from gans_pipeline.settings import SANDBOX_PER_SECOND, SANDBOX_ROUTES
 
 PROVIDERS = {name.replace("_", "-"): route for name, route in SANDBOX_ROUTES.items()}
@@ -46,25 +48,14 @@ OWN_LIMITS = {
 """What the providers allowed in the autumn of 2026: without a key or on the free plan."""
 
 
-class Failure(BaseModel, extra="forbid"):
-    """Requests to ``provider`` that contain ``match`` are answered with this instead.
-
-    ``match`` is looked for in ``path?query`` (decoded), in ``latitude,longitude`` and in the article's title.
-    """
-
-    provider: str
-    match: str
-    status: int = Field(ge=200, le=599)
-    body: str = ""
-
-
 class State:
-    """One sandbox's clock, limits, failures and journal."""
+    """One sandbox's clock, limits, faults and journal."""
 
-    def __init__(self, now: datetime | None = None) -> None:
+    def __init__(self, now: datetime | None = None, *, seed: int = 0) -> None:
         self._now = _aware(now)
+        self._seed = seed
         self.limits = dict.fromkeys(PROVIDERS, LIFTED)
-        self.failures: list[Failure] = []
+        self.set_faults([])
         self.active: Counter[str] = Counter()
         self._used: defaultdict[tuple[str, str, int], float] = defaultdict(float)
         self.forget()
@@ -113,26 +104,38 @@ class State:
         self._used[key] += units
         return allowed, int(allowed - self._used[key])
 
-    def failure_for(self, provider: str, path: str, query: str) -> Failure | None:
-        """Return the first planned failure that this request meets."""
-        if not self.failures:
+    def set_faults(self, faults: Sequence[Fault]) -> None:
+        """Play these faults instead of those that were set before, and count from zero."""
+        self._faults = tuple(faults)
+        self._met: Counter[tuple[int, str]] = Counter()
+        self._hit: Counter[int] = Counter()
+
+    def fault_for(self, provider: str, path: str, query: str) -> Fault | None:
+        """Return the first planned fault that hits this request; which of equal requests are hit repeats exactly."""
+        if not self._faults:
             return None
-        parameters = dict(parse_qsl(query))
+        parameters = dict(_without_secrets(query))
         latitude = parameters.get("lat", parameters.get("latitude", ""))
         longitude = parameters.get("lon", parameters.get("longitude", ""))
-        asked = (
-            f"{unquote(path)}?{unquote(query)} {latitude},{longitude} {parameters.get('page', '').replace('_', ' ')}"
-        )
-        for failure in self.failures:
-            if failure.provider == provider and failure.match in asked:
-                return failure
+        shown = "&".join(f"{name}={value}" for name, value in parameters.items())
+        asked = f"{unquote(path)}?{shown} {latitude},{longitude} {parameters.get('page', '').replace('_', ' ')}"
+        for index, fault in enumerate(self._faults):
+            if fault.provider != provider or fault.match not in asked or self._hit[index] == fault.times:
+                continue
+            self._met[index, asked] += 1
+            drawn = share(self._seed, provider, fault.kind, fault.match, asked, self._met[index, asked])
+            if drawn < fault.rate:
+                self._hit[index] += 1
+                return fault
         return None
 
-    def record(self, provider: str, method: str, path: str, query: str, status: int) -> None:
-        """Remember a request, without its keys."""
-        shown = urlencode([(name, value) for name, value in parse_qsl(query) if name.lower() not in SECRET_PARAMETERS])
-        self._requests.append({"provider": provider, "method": method, "path": path, "query": shown, "status": status})
+    def record(self, provider: str, method: str, path: str, query: str) -> dict[str, Any]:
+        """Remember a request, without its keys; return what is remembered, for the status that it will have."""
+        shown = urlencode(_without_secrets(query))
+        request = {"provider": provider, "method": method, "path": path, "query": shown, "status": None}
+        self._requests.append(request)
         self._totals[provider] += 1
+        return request
 
     def forget(self) -> None:
         """Forget what was asked."""
@@ -140,8 +143,15 @@ class State:
         self._totals: Counter[str] = Counter()
 
     def journal(self) -> dict[str, Any]:
-        """Return the requests (the newest 100,000) and how many there were in all, by provider."""
+        """Return the requests (the newest 100,000) and how many there were in all, by provider.
+
+        The status of a request that has no answer (yet) is null.
+        """
         return {"totals": {name: self._totals[name] for name in PROVIDERS}, "requests": list(self._requests)}
+
+
+def _without_secrets(query: str) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in parse_qsl(query) if name.lower() not in SECRET_PARAMETERS]
 
 
 def _aware(now: datetime | None) -> datetime | None:

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from gans_pipeline.sandbox.chance import dice, share
+from gans_pipeline.sandbox.faults import rewrites, says
 from gans_pipeline.sandbox.geography import City, World
 from gans_pipeline.sandbox.state import State
 
@@ -81,13 +82,7 @@ def _answer(encyclopedia: "Encyclopedia", state: State, query: Mapping[str, str]
     version = 2 if query.get("formatversion") in ("2", "latest") else 1
     lag_s = state.limits["wikipedia"].lag_s
     if "maxlag" in query and re.fullmatch(r"-?\d+", query["maxlag"]) and lag_s > int(query["maxlag"]):
-        info = f"Waiting for 10.192.16.41: {lag_s:g} seconds lagged."
-        return _error(
-            "maxlag",
-            info,
-            {"host": "10.192.16.41", "lag": lag_s, "type": "db"},
-            {"Retry-After": "5", "X-Database-Lag": str(int(lag_s))},
-        )
+        return _lagged(lag_s)
     if query.get("action") == "query" and query.get("prop") == "info":
         return _page_info(encyclopedia, query)
     if query.get("action") != "parse":
@@ -102,7 +97,7 @@ def _answer(encyclopedia: "Encyclopedia", state: State, query: Mapping[str, str]
     else:
         html = encyclopedia.html(title, lead_only=query.get("section") == "0")
     if html is None:
-        return _error("missingtitle", "The page you specified doesn't exist.")
+        return _missing()
     parsed: dict[str, Any] = {"title": title, "pageid": encyclopedia.page_id(title)}
     properties = query.get("prop", "text|revid|properties").split("|")
     if "revid" in properties:
@@ -143,6 +138,40 @@ def _error(
     """Return an error as MediaWiki does: with status 200."""
     body = {"error": {"code": code, "info": info, **(more or {}), "docref": _DOCREF}, "servedby": "mw-api-ext.sandbox"}
     return JSONResponse(body, headers={"MediaWiki-API-Error": code, **(headers or {})})
+
+
+def _missing() -> Response:
+    return _error("missingtitle", "The page you specified doesn't exist.")
+
+
+def _lagged(lag_s: float) -> Response:
+    info = f"Waiting for 10.192.16.41: {lag_s:g} seconds lagged."
+    more = {"host": "10.192.16.41", "lag": lag_s, "type": "db"}
+    return _error("maxlag", info, more, {"Retry-After": "5", "X-Database-Lag": str(int(lag_s))})
+
+
+_TEXT = r'"text":"(?:[^"\\]|\\.)*"'
+_DISAMBIGUATION = '"text":"<p>It may refer to:</p><div id=\\"disambigbox\\"></div>"'
+
+
+def _grown(figure: re.Match[str]) -> str:
+    return f"{round(int(figure[0].replace(',', '')) * 1.3):,}"
+
+
+FAULTS = {
+    "403": says(PlainTextResponse(_NO_CONTACT, 403)),
+    "maxlag": says(_lagged(9)),
+    "empty": rewrites(_TEXT, '"text":""'),
+    "missing-field": rewrites(r'"properties":\{[^}]*\}', '"properties":{}'),
+    "renamed-field": rewrites('"text":', '"html":'),
+    "retyped-field": rewrites(r'"revid":(\d+)', r'"revid":"r\1"'),
+    "unknown-fields": rewrites(r'"parse":\{', '"parse":{"langlinks":[{"lang":null}],'),
+    "redirect-to-nowhere": says(_missing()),
+    "disambiguation": rewrites(_TEXT, lambda _: _DISAMBIGUATION),
+    "implausible": rewrites(r'(class=\\"geo\\">)[^;]+', r"\g<1>200"),
+    "population-jump": rewrites(r"(?<=>)\d{1,3}(?:,\d{3}){2,}\b", _grown),
+}
+"""The faults that are this provider's own; with redirects followed, one that leads nowhere is a missing page."""
 
 
 class Encyclopedia:

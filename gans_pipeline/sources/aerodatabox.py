@@ -48,6 +48,9 @@ HOW_TO_GET_A_KEY = "subscribe at https://rapidapi.com/aedbx-aedbx/api/aerodatabo
 UNITS_PER_CALL = 2.0
 """What a call of tier 2 costs, whatever it answers."""
 
+FARTHEST_DAYS = 3
+"""A flight that is listed on a day arrives on that day or, long delayed, a few days beside it."""
+
 MOST_AIRPORTS = 250
 """The search gives no more than this, the nearest first."""
 
@@ -324,7 +327,8 @@ class AeroDataBox:
         """Return all flights listed as arriving at an airport on a day of its own calendar.
 
         ``parse_arrivals`` with the columns ``airport_icao`` and ``local_date``. The provider allows 12 hours a
-        request, so there are two; if one fails, its :class:`SourceError` is raised and there is no half day.
+        request, so there are two; if one fails, its :class:`SourceError` is raised and there is no half day. So is
+        :class:`MalformedError` for a flight with a time that is far from the day.
         """
         if code(icao, ICAO) != icao:
             raise ValueError(f"not an ICAO code: {icao!r}")
@@ -335,7 +339,9 @@ class AeroDataBox:
             )
             for start, end in (("00:00", "11:59"), ("12:00", "23:59"))
         ]
-        frame = _to_frame([row for payload in payloads for row in _rows(payload)])
+        rows = [row for payload in payloads for row in _rows(payload)]
+        _must_be_near(rows, local_date)
+        frame = _to_frame(rows)
         frame.insert(0, "airport_icao", pd.Series(icao, index=frame.index, dtype="str"))
         frame["local_date"] = pd.Series(local_date, index=frame.index, dtype="object")
         return frame
@@ -364,6 +370,20 @@ class AeroDataBox:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+def _must_be_near(rows: list[dict[str, Any]], local_date: dt.date) -> None:
+    midnight = dt.datetime.combine(local_date, dt.time(), dt.UTC)
+    days = dt.timedelta(days=FARTHEST_DAYS)
+    for row in rows:
+        for name in ("scheduled_at", "revised_at", "runway_at"):
+            at = row[name]
+            if at is not None and not midnight - days <= at <= midnight + days + dt.timedelta(days=1):
+                raise MalformedError(
+                    NAME,
+                    f"{name} of {row['flight_number']}: {at:%Y-%m-%d %H:%M} UTC is more than {FARTHEST_DAYS} days from "
+                    f"{local_date}, the day that was asked for",
+                )
 
 
 # The last four are the provider's defaults, which it may change. Codeshares and freight are kept and marked.

@@ -23,7 +23,7 @@ import os
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -32,7 +32,6 @@ import fsspec
 import requests
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel
-from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 _log = logging.getLogger(__name__)
@@ -89,7 +88,8 @@ Record = TypeVar("Record", bound=BaseModel)
 _answered: ContextVar[list[str] | None] = ContextVar("_answered", default=None)
 
 
-def _note(answer: Answer) -> None:
+def note_answer(answer: Answer) -> None:
+    """Add the key of an answer that has just come to the list of :func:`noting_answers`, if it is a good one."""
     keys = _answered.get()
     if keys is not None and answer.status < requests.codes.bad_request:
         keys.append(answer.key)
@@ -146,16 +146,16 @@ class Archive:
 
     def _record(self, answer: Answer) -> None:
         if self._write(answer.key, answer.model_dump_json().encode()):
-            _note(answer)
+            note_answer(answer)
 
     def set_latest(self, answer: Answer) -> None:
         """Make an answer the one that :meth:`latest` returns."""
-        self._write(f"{answer.source}/latest/{_request(answer.asked)}.json", answer.model_dump_json().encode())
+        self._write(f"{answer.source}/latest/{request_hash(answer.asked)}.json", answer.model_dump_json().encode())
 
     def latest(self, source: str, asked: str) -> Answer | None:
         """Return the newest answer to a request that was set as such and still has its body, or None."""
         try:
-            answer = self._read(Answer, f"{source}/latest/{_request(asked)}.json")
+            answer = self._read(Answer, f"{source}/latest/{request_hash(asked)}.json")
         except FileNotFoundError:
             return None
         return answer if self._files.exists(self._path(answer.body)) else None
@@ -283,7 +283,7 @@ class Archive:
 
 
 def _key(source: str, asked: str, at: dt.datetime) -> str:
-    return f"{source}/{at:%Y-%m-%d}/responses/{_request(asked)}-{at:{_TIME}}.json"
+    return f"{source}/{at:%Y-%m-%d}/responses/{request_hash(asked)}-{at:{_TIME}}.json"
 
 
 def key_time(key: str) -> dt.datetime:
@@ -292,108 +292,11 @@ def key_time(key: str) -> dt.datetime:
     return dt.datetime.strptime(f"{day} {name.partition('-')[2]} +0000", f"%Y-%m-%d {_TIME}.json %z")
 
 
-def _request(asked: str) -> str:
+def request_hash(asked: str) -> str:
+    """Return how a request is called in names of files."""
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 def _marker(key: str) -> str:
     source, day, _, name = key.split("/")
     return f"{source}/unparsed/{day}-{name}"
-
-
-class Recording(HTTPAdapter):
-    """Sends requests, and archives each answer before anybody parses it.
-
-    ``asked`` names a request and ``hide`` takes secrets out of a text. With ``revalidates`` the newest answer can be
-    found by :meth:`Archive.latest`, and a server that gave it an ETag or a date is asked whether it has changed.
-    """
-
-    def __init__(
-        self,
-        archive: Archive,
-        source: str,
-        *,
-        asked: Callable[[requests.PreparedRequest], str],
-        hide: Callable[[str], str],
-        revalidates: bool,
-        connections: int,
-    ) -> None:
-        super().__init__(pool_maxsize=connections)
-        self._archive = archive
-        self._source = source
-        self._asked = asked
-        self._hide = hide
-        self._revalidates = revalidates
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Return the answer of the server, or the archived one where that has not changed."""
-        asked = self._asked(request)
-        known = self._known(asked, request)
-        response = super().send(request, *args, **kwargs)
-        if known and response.status_code == requests.codes.not_modified:
-            self._archive.confirm(known[0])
-            return _complete(known[1], request)
-        body = response.content
-        if not response.ok:  # errors like to repeat the key that they refuse
-            body = self._hide(response.text).encode()
-        headers = {name: self._hide(value) for name, value in response.headers.items()}
-        answer = self._archive.keep(self._source, asked, response.status_code, headers, body)
-        if self._revalidates and response.status_code == requests.codes.ok:
-            self._archive.set_latest(answer)
-        return response
-
-    def _known(self, asked: str, request: requests.PreparedRequest) -> tuple[Answer, requests.Response] | None:
-        if not self._revalidates:
-            return None
-        answer = self._archive.latest(self._source, asked)
-        if answer is None:
-            return None
-        try:
-            response = self._archive.response(answer)
-        except OSError as error:
-            _log.warning("%s is fetched anew: %s", asked, error)
-            return None
-        for header, condition in (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since")):
-            if header in response.headers:
-                request.headers[condition] = response.headers[header]
-        return answer, response
-
-
-class NotArchivedError(requests.RequestException, ValueError):
-    """A replay asks for something that was not answered at the time."""
-
-
-class Replaying(BaseAdapter):
-    """Answers requests from the archive, with what the provider answered within a time."""
-
-    def __init__(
-        self,
-        archive: Archive,
-        source: str,
-        *,
-        asked: Callable[[requests.PreparedRequest], str],
-        since: dt.datetime,
-        until: dt.datetime,
-    ) -> None:
-        super().__init__()
-        self._archive = archive
-        self._asked = asked
-        self._keys = archive.keys(source, since, until)
-
-    def send(self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any) -> requests.Response:
-        """Return the last good answer to the request, else the last one; raises :class:`NotArchivedError` for none."""
-        asked = self._asked(request)
-        answers = [self._archive.answer(key) for key in reversed(self._keys.get(_request(asked), []))]
-        if not answers:
-            raise NotArchivedError(f"the archive has no answer to {asked} from that refresh")
-        answer = next((each for each in answers if each.status < requests.codes.bad_request), answers[0])
-        _note(answer)
-        return _complete(self._archive.response(answer), request)
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-def _complete(response: requests.Response, request: requests.PreparedRequest) -> requests.Response:
-    response.request, response.url = request, request.url or ""
-    return response

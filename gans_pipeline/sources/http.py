@@ -23,13 +23,15 @@ from urllib.parse import quote, quote_plus
 
 import requests
 import tenacity
+import urllib3
 from pydantic import SecretStr
 from pyrate_limiter import Limiter, Rate
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 from requests_ratelimiter import LimiterSession
 
 from gans_pipeline.settings import ProviderSettings
-from gans_pipeline.sources.archive import Archive, Recording, Replaying
+from gans_pipeline.sources.archive import Archive
+from gans_pipeline.sources.transport import Recording, Replaying, WholeAnswers
 
 CONNECT_TIMEOUT_S = 5.0
 ATTEMPTS = 4
@@ -102,7 +104,9 @@ class Access:
     source: Callable[[str], str] = str
     replayed: tuple[dt.datetime, dt.datetime] | None = None
     spend: Callable[[str, float], None] = spend_nothing
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = lambda seconds: time.sleep(
+        seconds
+    )  # looked up when it is needed: tests do not wait
 
 
 class Http:
@@ -165,9 +169,7 @@ class Http:
                 bucket_name=self.provider,
                 limit_statuses=[],  # a 429 is judged below; the library would fill its bucket and block everyone
             )
-            # By default a pool keeps ten connections; more requests at once would each open and drop one of their own.
-            connections = self.settings.concurrency
-            adapter = HTTPAdapter(pool_maxsize=connections)
+            within_s, connections = self.settings.timeout_s, self.settings.concurrency
             if archive:
                 adapter = Recording(
                     archive,
@@ -175,8 +177,11 @@ class Http:
                     asked=self._asked,
                     hide=self._redact,
                     revalidates=self._revalidates,
+                    within_s=within_s,
                     connections=connections,
                 )
+            else:
+                adapter = WholeAnswers(within_s=within_s, connections=connections)
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter)
         return session
@@ -261,7 +266,7 @@ class Http:
                     timeout=(CONNECT_TIMEOUT_S, self.settings.timeout_s),
                     allow_redirects=not self._hidden,
                 )
-        except (requests.RequestException, UnicodeError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             # UnicodeError: a header that is not Latin-1, as a key that was pasted with an ellipsis
             detail = f"GET {path}: {type(error).__name__}: {error}"
             bad_request = isinstance(error, ValueError)  # what requests and Python say to a bad URL or header

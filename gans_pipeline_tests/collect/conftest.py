@@ -28,7 +28,7 @@ class Sandbox:
         self.url = url
 
     def control(self, route: str, body: Any) -> None:
-        """Set the clock (``now``), the failures or the limits."""
+        """Set the clock (``now``), the faults or the limits."""
         requests.put(f"{self.url}/_/{route}", json=body, timeout=5).raise_for_status()
 
     def asked(self, provider: str) -> list[str]:
@@ -43,7 +43,7 @@ def sandbox(_sandbox: str) -> Iterator[Sandbox]:
     running_sandbox = Sandbox(_sandbox)
     requests.delete(f"{_sandbox}/_/requests", timeout=5)
     yield running_sandbox
-    running_sandbox.control("failures", [])
+    running_sandbox.control("faults", [])
     running_sandbox.control("now", {"now": NOW.isoformat()})
 
 

@@ -82,7 +82,9 @@ def test_retries_are_paid_for_too(
 ) -> None:
     sources = sources_of(100)
     monkeypatch.setattr(sources.aerodatabox._http._retrying, "sleep", lambda _: None)
-    sandbox.control("failures", [{"provider": "aerodatabox", "match": "T12:00", "status": 500, "body": ""}])
+    sandbox.control(
+        "faults", [{"kind": "answer", "provider": "aerodatabox", "match": "T12:00", "status": 500, "body": ""}]
+    )
     with pytest.raises(NothingCollectedError, match="HTTP 500"):
         collect_arrivals(sources, [AirportDay("EGLL", LONDONS_TOMORROW)], now=NOW)
     assert len(sandbox.asked("aerodatabox")) == 5

@@ -70,6 +70,20 @@ def test_a_day_is_collected_whole_when_the_clocks_change(sources: Sources, date:
     assert best_known.max() - best_known.min() > pd.Timedelta(hours=hours - 3)
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2026-10-24T23:30+01:00", "2026-10-25"),
+        ("2026-10-25T00:30+01:00", "2026-10-26"),
+        ("2026-10-25T23:30+00:00", "2026-10-26"),
+        ("2026-03-28T23:30+00:00", "2026-03-29"),
+        ("2026-03-29T23:30+01:00", "2026-03-30"),
+    ],
+)
+def test_tomorrow_is_the_next_date_also_where_the_clocks_change(now: str, expected: str) -> None:
+    assert tomorrow("Europe/London", dt.datetime.fromisoformat(now)) == dt.date.fromisoformat(expected)
+
+
 def test_an_airport_is_asked_for_two_windows_a_day(sources: Sources, sandbox: Sandbox) -> None:
     collect_arrivals(sources, [AirportDay("KJFK", NEW_YORKS_TOMORROW)], now=NOW)
     windows = [path.partition("?")[0].rpartition("KJFK/")[2] for path in sandbox.asked("aerodatabox")]
@@ -77,7 +91,9 @@ def test_an_airport_is_asked_for_two_windows_a_day(sources: Sources, sandbox: Sa
 
 
 def test_a_day_of_which_one_window_fails_is_not_replaced(sources: Sources, sandbox: Sandbox) -> None:
-    sandbox.control("failures", [{"provider": "aerodatabox", "match": "KJFK/2026-11-24T12:00", "status": 404}])
+    sandbox.control(
+        "faults", [{"provider": "aerodatabox", "kind": "answer", "match": "KJFK/2026-11-24T12:00", "status": 404}]
+    )
     days = [AirportDay("KJFK", NEW_YORKS_TOMORROW), AirportDay("EGLL", LONDONS_TOMORROW)]
     collected = collect_arrivals(sources, days, now=NOW)
     assert isinstance(collected.data, ScopedFrame)
@@ -87,7 +103,7 @@ def test_a_day_of_which_one_window_fails_is_not_replaced(sources: Sources, sandb
 
 
 def test_an_airport_without_flights_is_an_empty_day_and_no_failure(sources: Sources, sandbox: Sandbox) -> None:
-    sandbox.control("failures", [{"provider": "aerodatabox", "match": "KJFK", "status": 204}])
+    sandbox.control("faults", [{"provider": "aerodatabox", "kind": "answer", "match": "KJFK", "status": 204}])
     collected = collect_arrivals(sources, [AirportDay("KJFK", NEW_YORKS_TOMORROW)], now=NOW)
     assert collected.frame.empty
     assert collected.failures == ()
@@ -97,7 +113,9 @@ def test_an_airport_without_flights_is_an_empty_day_and_no_failure(sources: Sour
 
 def test_a_used_up_quota_stops_the_asking_and_names_what_is_missing(sources: Sources, sandbox: Sandbox) -> None:
     spent = '{"message":"You have exceeded the MONTHLY quota for Requests on your current plan, BASIC."}'
-    sandbox.control("failures", [{"provider": "aerodatabox", "match": "icao/E", "status": 429, "body": spent}])
+    sandbox.control(
+        "faults", [{"provider": "aerodatabox", "kind": "answer", "match": "icao/E", "status": 429, "body": spent}]
+    )
     days = [AirportDay("KJFK", NEW_YORKS_TOMORROW)]
     days += [AirportDay(f"E{letter}LL", LONDONS_TOMORROW) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
     collected = collect_arrivals(sources, days, now=NOW)
@@ -119,7 +137,9 @@ def test_a_flight_that_vanished_from_a_day_goes_and_other_days_stay(
     total = write(engine, tables.arrivals, first.data).inserted
     assert write(engine, tables.arrivals, first.data) == WriteResult(0, 0, total, 0)
     of_tomorrow = int((first.frame["local_date"] == NEW_YORKS_TOMORROW).sum())
-    sandbox.control("failures", [{"provider": "aerodatabox", "match": "KJFK/2026-11-24", "status": 204}])
+    sandbox.control(
+        "faults", [{"provider": "aerodatabox", "kind": "answer", "match": "KJFK/2026-11-24", "status": 204}]
+    )
     gone = write(engine, tables.arrivals, collect_arrivals(sources, days[:1], now=NOW).data)
     assert gone == WriteResult(0, 0, 0, of_tomorrow)
     assert len(read(engine, tables.arrivals)) == total - of_tomorrow

@@ -40,7 +40,7 @@ def test_a_title_given_twice_is_one_city(sources: Sources) -> None:
 
 
 def test_a_city_that_fails_leaves_the_others_and_is_named(sources: Sources, sandbox: Sandbox) -> None:
-    sandbox.control("failures", [{"provider": "wikipedia", "match": "Istanbul", "status": 404}])
+    sandbox.control("faults", [{"provider": "wikipedia", "kind": "answer", "match": "Istanbul", "status": 404}])
     collected = geo.collect_cities(sources, "Lagos,Istanbul,Mumbai", now=NOW)
     assert collected.frame["article_title"].tolist() == ["Lagos", "Mumbai"]
     assert [failure.item for failure in collected.failures] == ["Istanbul"]
@@ -53,7 +53,7 @@ def test_a_page_that_does_not_exist_is_named(sources: Sources) -> None:
 
 
 def test_an_outage_is_an_error_and_not_an_empty_table(sources: Sources, sandbox: Sandbox) -> None:
-    sandbox.control("failures", [{"provider": "wikipedia", "match": "", "status": 403}])
+    sandbox.control("faults", [{"provider": "wikipedia", "kind": "answer", "match": "", "status": 403}])
     with pytest.raises(NothingCollectedError, match="none of 2 could be had: Lagos: wikipedia"):
         geo.collect_cities(sources, "Lagos,Mumbai", now=NOW)
 

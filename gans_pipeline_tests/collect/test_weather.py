@@ -1,6 +1,7 @@
 """Forecasts of all cities, issue by issue."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from gans_pipeline import tables
 from gans_pipeline.collect.geo import collect_cities
-from gans_pipeline.collect.outcome import NothingToCollectError
+from gans_pipeline.collect.outcome import NothingCollectedError, NothingToCollectError
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.collect.weather import collect_weather_forecasts
 from gans_pipeline.sources.http import MalformedError
@@ -107,12 +108,48 @@ def test_an_implausible_forecast_is_refused_and_leaves_the_others(
         '"main":"Clear"}],"clouds":{"all":0},"wind":{"speed":1}}],"city":{"timezone":0}}'
     )
     near = f"{lagos['latitude']:g}"
-    sandbox.control("failures", [{"provider": "openweathermap", "match": near, "status": 200, "body": hot}])
+    sandbox.control(
+        "faults", [{"provider": "openweathermap", "kind": "answer", "match": near, "status": 200, "body": hot}]
+    )
     collected = collect_weather_forecasts(sources_with(weather_provider="openweathermap"), cities, now=NOW)
     assert [failure.item for failure in collected.failures] == ["Lagos"]
     assert isinstance(collected.failures[0].error, MalformedError)
     assert "temperature_c" in str(collected.failures[0])
     assert set(collected.frame["city_id"]) == set(cities["city_id"][1:])
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("days", [-365, -7, 18, 365])
+def test_a_provider_whose_clock_or_ours_is_wrong_is_refused_with_both_times(
+    sources_with: Callable[..., Sources], sandbox: Sandbox, cities: pd.DataFrame, provider: str, days: int
+) -> None:
+    sandbox.control("now", {"now": (NOW + dt.timedelta(days=days)).isoformat()})
+    with pytest.raises(NothingCollectedError) as raised:
+        collect_weather_forecasts(sources_with(weather_provider=provider), cities, now=NOW)
+    reason = (
+        r"valid_at: 202\d-\d\d-\d\d \d\d:00 UTC cannot be forecast at 2026-11-24 02:30 UTC: is this machine's clock"
+    )
+    for failure in raised.value.failures:
+        assert isinstance(failure.error, MalformedError)
+        assert re.search(reason, str(failure))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    "now", ["2026-03-28T23:30Z", "2026-03-29T00:30Z", "2026-10-24T23:30Z", "2026-10-25T00:30Z", "2026-10-25T23:59Z"]
+)
+def test_no_step_is_lost_or_doubled_where_the_clocks_change(
+    sources_with: Callable[..., Sources], sandbox: Sandbox, provider: str, now: str
+) -> None:
+    sandbox.control("now", {"now": now})
+    moment = dt.datetime.fromisoformat(now)
+    sources = sources_with(weather_provider=provider)
+    collected = collect_weather_forecasts(
+        sources, collect_cities(sources, "London,Berlin", now=moment).frame, now=moment
+    )
+    first = (pd.Timestamp(moment) + pd.Timedelta("1ns")).ceil("3h")
+    for _, forecast in collected.frame.groupby("city_id"):
+        assert forecast["valid_at"].tolist() == pd.date_range(first, periods=40, freq="3h").tolist()
 
 
 def test_without_cities_there_is_nothing_to_collect(sources: Sources, cities: pd.DataFrame) -> None:

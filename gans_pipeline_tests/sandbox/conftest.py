@@ -34,7 +34,7 @@ class Sandbox:
         return journal
 
     def set_back(self) -> None:
-        for name, body in (("now", {"now": NOW.isoformat()}), ("limits", {}), ("failures", [])):
+        for name, body in (("now", {"now": NOW.isoformat()}), ("limits", {}), ("faults", [])):
             assert self.put(name, body).status_code == 204
         assert self._session.delete(f"{self.url}/_/requests", timeout=20).status_code == 204
 

@@ -1,4 +1,4 @@
-"""What holds for every provider: determinism, the journal, limits, planned failures, latency, the child process."""
+"""What holds for every provider: determinism, the journal, limits, planned faults, latency, the child process."""
 
 import subprocess
 import sys
@@ -87,18 +87,21 @@ def test_the_journal_names_every_request_without_its_key(sandbox: Sandbox) -> No
 
 
 @pytest.mark.parametrize("match", ["lat=10&", "10,20", "/data/2.5/forecast?lat=10"])
-def test_a_planned_failure_meets_only_what_it_names(sandbox: Sandbox, match: str) -> None:
-    sandbox.put("failures", [{"provider": "openweathermap", "match": match, "status": 502, "body": "<html>bad</html>"}])
+def test_a_planned_fault_meets_only_what_it_names(sandbox: Sandbox, match: str) -> None:
+    sandbox.put(
+        "faults",
+        [{"provider": "openweathermap", "kind": "answer", "match": match, "status": 502, "body": "<html>bad</html>"}],
+    )
     failed = sandbox.get("openweathermap", "/data/2.5/forecast", lat=10, lon=20, appid="k")
     assert (failed.status_code, failed.text) == (502, "<html>bad</html>")
     assert failed.headers["Content-Type"].startswith("text/html")
     assert sandbox.forecast().status_code == 200
-    sandbox.put("failures", [])
+    sandbox.put("faults", [])
     assert sandbox.get("openweathermap", "/data/2.5/forecast", lat=10, lon=20, appid="k").status_code == 200
 
 
-def test_a_planned_failure_finds_an_article_by_its_title(sandbox: Sandbox) -> None:
-    sandbox.put("failures", [{"provider": "wikipedia", "match": "Mexico City", "status": 500}])
+def test_a_planned_fault_finds_an_article_by_its_title(sandbox: Sandbox) -> None:
+    sandbox.put("faults", [{"provider": "wikipedia", "kind": "answer", "match": "Mexico City", "status": 500}])
     assert sandbox.article("Mexico_City").status_code == 500
     assert sandbox.article("London").status_code == 200
 
@@ -108,7 +111,7 @@ def test_a_planned_failure_finds_an_article_by_its_title(sandbox: Sandbox) -> No
     [
         ("limits", {"openmeteo": "own"}, "no such provider: openmeteo"),
         ("limits", {"open-meteo": {"per_fortnight": 1}}, "per_fortnight"),
-        ("failures", [{"provider": "x", "match": "", "status": 500}], "no such provider: x"),
+        ("faults", [{"provider": "x", "kind": "500"}], "no such provider: x"),
         ("now", {"now": "yesterday"}, "now"),
     ],
 )

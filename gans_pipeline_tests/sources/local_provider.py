@@ -21,13 +21,17 @@ USER_AGENT = "gans-pipeline/0 (https://example.org/contact) requests/2"
 
 @dataclass
 class Answer:
-    """One answer; ``drop`` closes the connection instead, ``cut`` after so many bytes of the announced body."""
+    """One answer; ``drop`` closes the connection instead, ``cut`` after so many bytes of the announced body.
+
+    ``trickle_s`` is waited before each byte of the body.
+    """
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     drop: bool = False
     cut: int | None = None
+    trickle_s: float = 0
     before: Callable[[], Any] = lambda: None
 
 
@@ -45,6 +49,7 @@ class Asked:
     query: dict[str, str]
     headers: dict[str, str]
     at: float
+    client: Any
 
 
 class LocalProvider:
@@ -78,7 +83,9 @@ def local_provider() -> Iterator[LocalProvider]:
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
-            answer = provider._next(Asked(url.path, query, dict(self.headers.items()), time.monotonic()))
+            answer = provider._next(
+                Asked(url.path, query, dict(self.headers.items()), time.monotonic(), self.client_address)
+            )
             answer.before()
             if answer.drop:
                 self.close_connection = True
@@ -86,12 +93,16 @@ def local_provider() -> Iterator[LocalProvider]:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            if answer.status != 204:
+            if answer.status != 204 and "Transfer-Encoding" not in answer.headers:
                 self.send_header("Content-Length", str(len(answer.body)))
             self.close_connection = answer.cut is not None
             with suppress(ConnectionError):  # a client that has timed out is gone
                 self.end_headers()
-                if answer.status != 204:
+                if answer.trickle_s:
+                    for byte in answer.body:
+                        time.sleep(answer.trickle_s)
+                        self.wfile.write(bytes((byte,)))
+                elif answer.status != 204:
                     self.wfile.write(answer.body[: answer.cut])
 
         def log_message(self, format: str, *args: Any) -> None:

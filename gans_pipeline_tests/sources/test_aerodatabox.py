@@ -438,6 +438,24 @@ def test_a_day_without_flights_is_empty_with_all_columns(provider: LocalProvider
     assert empty.dtypes.equals(client(provider).arrivals("EDDB", DAY).dtypes)
 
 
+@pytest.mark.parametrize("name", ["scheduledTime", "revisedTime", "runwayTime"])
+@pytest.mark.parametrize("day", ["2025-11-24", "2026-11-20", "2026-11-28", "2126-11-24"])
+def test_a_time_far_from_the_day_that_was_asked_for_is_refused(provider: LocalProvider, name: str, day: str) -> None:
+    arrival = {**flight()["arrival"], name: {"utc": f"{day} 13:00Z"}}
+    provider.answers = [as_json(fids(flight(arrival=arrival)))]
+    field = name.replace("Time", "_at")
+    reason = f"{field} of XX 1825: {day} 13:00 UTC is more than 3 days from 2026-11-24, the day that was asked for"
+    with pytest.raises(MalformedError, match=reason):
+        client(provider).arrivals("EDDB", DAY)
+
+
+@pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23", "2026-11-25"])
+def test_a_flight_delayed_from_or_into_another_day_is_kept(provider: LocalProvider, day: str) -> None:
+    arrival = {**flight()["arrival"], "scheduledTime": {"utc": f"{day} 13:00Z"}}
+    provider.answers = [as_json(fids(flight(arrival=arrival)))]
+    assert len(client(provider).arrivals("EDDB", DAY)) == 1
+
+
 def test_half_a_day_is_not_a_day(provider: LocalProvider) -> None:
     provider.answers = [as_json(fids(flight())), Answer(503, b"")]
     with pytest.raises(TransientError, match="HTTP 503"):

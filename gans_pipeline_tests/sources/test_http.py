@@ -1,7 +1,11 @@
 """The polite session against a real server: retries, limits, redirects, and keys that stay secret."""
 
+import contextlib
 import datetime as dt
+import gzip
 import logging
+import random
+import socket
 import threading
 import time
 import traceback
@@ -28,6 +32,7 @@ from gans_pipeline.sources.http import (
     TransientError,
     _rates,
 )
+from gans_pipeline.sources.transport import CHUNK_BYTES
 from gans_pipeline_tests.sources.local_provider import USER_AGENT, Answer, LocalProvider, as_json, local_provider
 
 KEY = "s3cret/key+with ümlaut"
@@ -145,6 +150,53 @@ def test_a_silent_server_is_a_transient_failure(provider: LocalProvider, waits: 
     assert isinstance(error, TransientError)
     assert "ReadTimeout" in str(error)
     assert len(provider.asked) == ATTEMPTS
+
+
+def test_a_body_that_trickles_is_a_transient_failure(provider: LocalProvider, waits: list[float]) -> None:
+    provider.answers = [Answer(body=b'{"a": "' + b"x" * 600 + b'"}', trickle_s=0.01)]
+    error = failure(client(provider, waits, timeout_s=0.1))
+    assert isinstance(error, TransientError)
+    assert "ReadTimeout: the body is not whole after 0.1 seconds" in str(error)
+    assert len(provider.asked) == ATTEMPTS
+
+
+@pytest.mark.parametrize("length", [0, 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 1])
+@pytest.mark.parametrize("coding", ["identity", "gzip", "chunked"])
+def test_a_body_is_read_whole_however_it_is_sent(
+    provider: LocalProvider, waits: list[float], length: int, coding: str
+) -> None:
+    text = "".join(random.Random(length).choices("abcdefgh", k=length))
+    body = text.encode()
+    headers = {}
+    if coding == "gzip":
+        body, headers = gzip.compress(body), {"Content-Encoding": "gzip"}
+    if coding == "chunked":
+        pieces = [body[start : start + 5000] for start in range(0, length, 5000)]
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+        headers = {"Transfer-Encoding": "chunked"}
+    provider.answers = [Answer(body=body, headers=headers)]
+    http = client(provider, waits)
+    assert http.get_text("/data") == text
+    assert http.get_text("/data") == text
+    assert len({asked.client for asked in provider.asked}) == 1  # the connection was given back
+
+
+def test_a_server_that_takes_no_connection_is_a_transient_failure(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gans_pipeline.sources.http.CONNECT_TIMEOUT_S", 0.05)
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # a backlog that is full: further connections are neither taken nor refused
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        settings = ProviderSettings(url=f"http://127.0.0.1:{listener.getsockname()[1]}", per_second=1000)
+        error = failure(Http("test", settings, Access(USER_AGENT, sleep=waits.append)))
+    assert isinstance(error, TransientError)
+    assert "ConnectTimeout" in str(error)
+    assert len(waits) == ATTEMPTS - 1
 
 
 def test_nobody_listening_is_a_transient_failure(waits: list[float]) -> None:
@@ -363,13 +415,6 @@ def test_an_explanation_may_not_tell_the_key_either(provider: LocalProvider) -> 
 # A provider that is down
 
 
-@pytest.fixture
-def quick_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave a provider alone for hundredths of a second instead of seconds, save the last and longest time."""
-    monkeypatch.setattr("gans_pipeline.sources.http._Circuit.CLOSED_S", (0.01, 0.01, 0.01, 300))
-
-
-@pytest.mark.usefixtures("quick_trials")
 def test_a_provider_that_is_down_is_left_alone_after_three_trials(provider: LocalProvider, waits: list[float]) -> None:
     provider.answers = [Answer(503, b"down")]
     http = client(provider, waits)
@@ -380,7 +425,6 @@ def test_a_provider_that_is_down_is_left_alone_after_three_trials(provider: Loca
     assert len(waits) < 13  # what was not asked is not retried
 
 
-@pytest.mark.usefixtures("quick_trials")
 def test_what_waits_for_a_provider_that_comes_back_is_had(provider: LocalProvider, waits: list[float]) -> None:
     all_of_them = threading.Barrier(8)
     together = Answer(503, b"down", before=lambda: all_of_them.wait(10))
@@ -392,7 +436,6 @@ def test_what_waits_for_a_provider_that_comes_back_is_had(provider: LocalProvide
     assert len(provider.asked) == 16 + 1 + 40  # one trial at a time
 
 
-@pytest.mark.usefixtures("quick_trials")
 def test_refusals_and_rate_limits_do_not_count_as_being_down(provider: LocalProvider, waits: list[float]) -> None:
     provider.answers = [as_json({"message": "no"}, 404)]
     http = client(provider, waits)
@@ -405,7 +448,6 @@ def test_refusals_and_rate_limits_do_not_count_as_being_down(provider: LocalProv
     assert len(provider.asked) == 30 + 10 * ATTEMPTS
 
 
-@pytest.mark.usefixtures("quick_trials")
 def test_one_provider_that_is_down_does_not_close_another(provider: LocalProvider, waits: list[float]) -> None:
     provider.answers = [Answer(503, b"down")]
     for _ in range(5):

@@ -197,10 +197,10 @@ def _with_timezone(airports: pd.DataFrame) -> pd.DataFrame:
     return airports.assign(timezone=[timezone_at(latitude, longitude) for latitude, longitude in positions])
 
 
-def join_city_airports(cities: pd.DataFrame, airports: pd.DataFrame, *, radius_km: float) -> Collected:
-    """Give each city the airports within ``radius_km`` of it, by great circle; names play no part."""
+def join_city_airports(sources: Sources, cities: pd.DataFrame, airports: pd.DataFrame) -> Collected:
+    """Give each city the airports within the radius of the settings, by great circle; names play no part."""
     distances = great_circle_km(cities, airports)
-    city, airport = np.nonzero(distances <= radius_km)
+    city, airport = np.nonzero(distances <= sources.settings.airport_radius_km)
     frame = pd.DataFrame(
         {
             "city_id": cities["city_id"].to_numpy()[city],

@@ -21,7 +21,8 @@ class Sources:
     """One client a provider, with the addresses, keys and limits of the settings.
 
     Answers are kept in ``archive``, calls counted in ``budget``; without them they are not. With ``replayed`` (two
-    points in time) the answers are those that the archive has from between them.
+    points in time) the answers are those that the archive has from between them; what came after ``reuse_since`` is not
+    asked for again.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Sources:
         archive: Archive | None = None,
         budget: Budget | None = None,
         replayed: tuple[dt.datetime, dt.datetime] | None = None,
+        reuse_since: dt.datetime | None = None,
     ) -> None:
         self.settings = settings
         self.archive = archive
@@ -41,6 +43,7 @@ class Sources:
             archive=archive,
             source=settings.provenance,
             replayed=replayed,
+            reuse_since=reuse_since,
             spend=budget.spend if budget else spend_nothing,
         )
 
@@ -48,7 +51,12 @@ class Sources:
     def configured(cls, settings: Settings) -> "Sources":
         """Return the clients with the archive and the budget that the settings name."""
         engine = create_engine(settings.database_url.get_secret_value(), tls_ca=settings.database_tls_ca)
-        return cls(settings, archive=Archive(settings.archive), budget=Budget(engine, settings))
+        archive, budget = Archive(settings.archive), Budget(engine, settings)
+        return cls(settings, archive=archive, budget=budget)
+
+    def reusing(self, since: dt.datetime) -> "Sources":
+        """Return clients that do not ask again for what came since a time."""
+        return Sources(self.settings, archive=self.archive, budget=self.budget, reuse_since=since)
 
     @cached_property
     def wikipedia(self) -> Wikipedia:

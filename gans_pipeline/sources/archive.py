@@ -41,6 +41,7 @@ COMPRESSION = 6
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = "%H%M%S.%f"
+_DAY_TIME = f"%Y-%m-%d {_TIME}"
 _HALF = ".part"
 _OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
 """Headers that are not true of the archived body, or concern nobody else."""
@@ -162,13 +163,15 @@ class Archive:
 
     def keys(self, source: str, since: dt.datetime, until: dt.datetime) -> dict[str, list[str]]:
         """Return the keys of the answers that came in a time, by the hash of their request, the oldest first."""
-        found: dict[str, list[str]] = defaultdict(list)
+        first, last = f"{since:{_DAY_TIME}}", f"{until:{_DAY_TIME}}"
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for day in self._days(source, since.date(), until.date()):
             for name in self._names(f"{source}/{day}/responses"):
-                key = f"{source}/{day}/responses/{name}"
-                if since <= key_time(key) <= until:
-                    found[name.partition("-")[0]].append(key)
-        return {request: sorted(keys, key=key_time) for request, keys in found.items()}
+                request, _, time = name.removesuffix(".json").partition("-")
+                # as texts: reading 48,000 times of a day takes half a second
+                if first <= (at := f"{day} {time}") <= last:
+                    found[request].append((at, f"{source}/{day}/responses/{name}"))
+        return {request: [key for _, key in sorted(keys)] for request, keys in found.items()}
 
     def answer(self, key: str) -> Answer:
         """Return what is recorded of an answer."""
@@ -284,12 +287,6 @@ class Archive:
 
 def _key(source: str, asked: str, at: dt.datetime) -> str:
     return f"{source}/{at:%Y-%m-%d}/responses/{request_hash(asked)}-{at:{_TIME}}.json"
-
-
-def key_time(key: str) -> dt.datetime:
-    """Return when the answer of a key came, UTC."""
-    _, day, _, name = key.split("/")
-    return dt.datetime.strptime(f"{day} {name.partition('-')[2]} +0000", f"%Y-%m-%d {_TIME}.json %z")
 
 
 def request_hash(asked: str) -> str:

@@ -95,14 +95,16 @@ class Access:
     """How providers are reached from here: what is the same for all of them.
 
     ``archive`` keeps their answers under the name that ``source`` gives to a provider. With ``replayed`` (two points
-    in time) nobody is asked: the answers are those that came between them. ``spend`` is told provider and units
-    before each call, and raises :class:`BudgetError` if they are not to be spent; ``sleep`` waits for seconds.
+    in time) nobody is asked: the answers are those that came between them. Good answers that came after
+    ``reuse_since`` are not asked for again. ``spend`` is told provider and units before each call, and raises
+    :class:`BudgetError` if they are not to be spent; ``sleep`` waits for seconds.
     """
 
     user_agent: str
     archive: Archive | None = None
     source: Callable[[str], str] = str
     replayed: tuple[dt.datetime, dt.datetime] | None = None
+    reuse_since: dt.datetime | None = None
     spend: Callable[[str, float], None] = spend_nothing
     sleep: Callable[[float], None] = lambda seconds: time.sleep(
         seconds
@@ -145,7 +147,7 @@ class Http:
         self._cost = cost
         self._revalidates = revalidates
         self._gate = _gate(settings)
-        self._session = self._make_session()
+        self._session, self._adapter = self._make_session()
         self._session.headers.update({"User-Agent": access.user_agent, **(headers or {}), **revealed_headers})
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_be_retried),
@@ -155,7 +157,7 @@ class Http:
             reraise=True,
         )
 
-    def _make_session(self) -> requests.Session:
+    def _make_session(self) -> tuple[requests.Session, BaseAdapter]:
         archive, source = self._access.archive, self._access.source(self.provider)
         adapter: BaseAdapter
         if archive and self._access.replayed:
@@ -177,6 +179,7 @@ class Http:
                     asked=self._asked,
                     hide=self._redact,
                     revalidates=self._revalidates,
+                    reuse_since=self._access.reuse_since,
                     within_s=within_s,
                     connections=connections,
                 )
@@ -184,7 +187,7 @@ class Http:
                 adapter = WholeAnswers(within_s=within_s, connections=connections)
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter)
-        return session
+        return session, adapter
 
     @property
     def is_archived(self) -> bool:
@@ -210,8 +213,7 @@ class Http:
         archive = self._access.archive
         if archive is None or self._access.replayed:
             return None
-        request = requests.Request("GET", self.settings.url + path, params={**params, **self._secrets}).prepare()
-        answer = archive.latest(self._access.source(self.provider), self._asked(request))
+        answer = archive.latest(self._access.source(self.provider), self._asked(self._request(path, params)))
         if answer is None:
             return None
         try:
@@ -230,6 +232,12 @@ class Http:
     def _get(
         self, path: str, params: Mapping[str, Any] | None, decode: Callable[[requests.Response], Decoded | SourceError]
     ) -> Decoded:
+        if self._access.reuse_since and isinstance(self._adapter, Recording):
+            response = self._adapter.reused(self._request(path, params or {}))
+            if response is not None:
+                result = self._read(response, decode)
+                if not isinstance(result, SourceError):
+                    return result
         decoded: Decoded = self._retrying(self._attempt, path, params or {}, decode)
         return decoded
 
@@ -271,7 +279,15 @@ class Http:
             detail = f"GET {path}: {type(error).__name__}: {error}"
             bad_request = isinstance(error, ValueError)  # what requests and Python say to a bad URL or header
             return PermanentError(self.provider, detail) if bad_request else TransientError(self.provider, detail)
+        return self._read(response, decode)
+
+    def _read(
+        self, response: requests.Response, decode: Callable[[requests.Response], Decoded | SourceError]
+    ) -> Decoded | SourceError:
         return self._explain(response) or self._judge(response) or decode(response)
+
+    def _request(self, path: str, params: Mapping[str, Any]) -> requests.PreparedRequest:
+        return requests.Request("GET", self.settings.url + path, params={**params, **self._secrets}).prepare()
 
     def _asked(self, request: requests.PreparedRequest) -> str:
         """Return how the archive calls a request: without keys, and the same at whatever address the provider is."""

@@ -50,7 +50,8 @@ class Recording(WholeAnswers):
     """Sends requests, and archives each answer before anybody parses it.
 
     ``asked`` names a request and ``hide`` takes secrets out of a text. With ``revalidates`` the newest answer can be
-    found by :meth:`Archive.latest`, and a server that gave it an ETag or a date is asked whether it has changed.
+    found by :meth:`Archive.latest`, and a server that gave it an ETag or a date is asked whether it has changed. Good
+    answers that came after ``reuse_since`` are there to be :meth:`reused`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Recording(WholeAnswers):
         asked: Callable[[requests.PreparedRequest], str],
         hide: Callable[[str], str],
         revalidates: bool,
+        reuse_since: dt.datetime | None,
         within_s: float,
         connections: int,
     ) -> None:
@@ -70,6 +72,7 @@ class Recording(WholeAnswers):
         self._asked = asked
         self._hide = hide
         self._revalidates = revalidates
+        self._reusable = archive.keys(source, reuse_since, dt.datetime.now(dt.UTC)) if reuse_since else {}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Return the answer of the server, or the archived one where that has not changed."""
@@ -87,6 +90,15 @@ class Recording(WholeAnswers):
         if self._revalidates and response.status_code == requests.codes.ok:
             self._archive.set_latest(answer)
         return response
+
+    def reused(self, request: requests.PreparedRequest) -> requests.Response | None:
+        """Return the newest answer to the request that may be reused, or None."""
+        for key in reversed(self._reusable.get(request_hash(self._asked(request)), [])):
+            answer = self._archive.answer(key)
+            if answer.status < requests.codes.bad_request:
+                self._archive.confirm(answer)
+                return _complete(self._archive.response(answer), request)
+        return None
 
     def _known(self, asked: str, request: requests.PreparedRequest) -> tuple[Answer, requests.Response] | None:
         if not self._revalidates:

@@ -91,32 +91,65 @@ def refresh(
     Examples: 'gans refresh --sandbox', 'gans refresh cities city_airports --cities 30,Berlin',
     'gans refresh arrivals --cities Berlin --date 2026-11-24'.
     """
-    from gans_pipeline import refreshing
+    from gans_pipeline import refreshing, reporting
 
     with _sandbox_if_wanted(sandbox, cities):
         outcome = refreshing.refresh(assets or [], cities=cities, date=date, console=err)
-        refreshing.print_outcome(outcome, out)
+        reporting.print_outcome(outcome, out)
     raise typer.Exit(outcome.exit_status)
 
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: table name to rows and newest.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: tables, budgets, and answers that could not be parsed.")
+    ] = False,
 ) -> None:
-    """Show how many rows each table has and how new its newest data is."""
-    from rich.table import Table
+    """Show what the tables hold, what is left of the budgets, and which answers could not be parsed."""
+    from gans_pipeline import reporting
 
-    from gans_pipeline.tables.queries import contents
-
-    found = contents(_engine(current=True))
+    found = reporting.status(_engine(current=True), Settings())
     if as_json:
         out.print_json(data=found)
-        return
-    shown = Table("table", "rows", "newest (UTC)")
-    shown.columns[1].justify = "right"
-    for name, content in found.items():
-        shown.add_row(name, f"{content['rows']:,}", (content["newest"] or "–").replace("+00:00", "").replace("T", " "))
-    out.print(shown)
+    else:
+        reporting.show_status(found, out)
+
+
+@app.command()
+def replay(
+    provider: Annotated[
+        str, typer.Option(help="wikipedia, openweathermap, open-meteo, ourairports or aerodatabox. Default: all.")
+    ] = "",
+    since: Annotated[
+        str,
+        typer.Option(help="Refreshes that began then (UTC) or later, as 2026-11-24 or 2026-11-24T18:00. Default: all."),
+    ] = "",
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Replay what came from the sandbox.")] = False,
+) -> None:
+    """Parse the archived answers again and write the tables again, asking nobody: after a parser was mended.
+
+    Exit status 0: everything could be parsed. 1: nothing could be replayed. 2: what could be parsed is stored, and what
+    is missing is named.
+    """
+    import datetime as dt
+
+    from gans_pipeline import replaying, reporting
+    from gans_pipeline.sources.archive import Archive
+    from gans_pipeline.tables.queries import refuse_to_mix
+
+    try:
+        begin = dt.datetime.fromisoformat(since) if since else dt.datetime.min
+    except ValueError:
+        raise ValueError(f"--since {since} is not a time such as 2026-11-24 or 2026-11-24T18:00") from None
+    begin = begin.replace(tzinfo=dt.UTC) if begin.tzinfo is None else begin.astimezone(dt.UTC)
+    settings = Settings()
+    if sandbox and settings.sandbox_url is None:
+        settings = Settings(sandbox_url=STANDING_SANDBOX)  # nobody is asked: it only tells whose answers are meant
+    engine = _engine(current=True)
+    refuse_to_mix(engine, sandbox=settings.sandbox_url is not None)
+    outcome = replaying.replay(engine, Archive(settings.archive), settings, provider=provider or None, since=begin)
+    reporting.print_replay(outcome, out)
+    raise typer.Exit(PARTIAL if any(table.missing for table in outcome.values()) else COMPLETE)
 
 
 @app.command()

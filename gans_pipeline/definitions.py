@@ -6,7 +6,7 @@ from gans_pipeline.defs.flights import assets as flights
 from gans_pipeline.defs.flights import automation as flights_automation
 from gans_pipeline.defs.geo import assets as geo
 from gans_pipeline.defs.geo import automation as geo_automation
-from gans_pipeline.defs.platform import sensors
+from gans_pipeline.defs.platform import retention, sensors
 from gans_pipeline.defs.platform.refresh import describe
 from gans_pipeline.defs.platform.resources import Database, SourcesResource
 from gans_pipeline.defs.weather import assets as weather
@@ -30,6 +30,7 @@ defs = dg.Definitions(
         geo_automation.refresh_airports,
         weather_automation.refresh_forecasts,
         flights_automation.refresh_arrivals,
+        retention.archive_retention,
     ],
     schedules=[
         geo_automation.cities_weekly,
@@ -37,6 +38,7 @@ defs = dg.Definitions(
         geo_automation.airports_monthly,
         weather_automation.forecasts_every_3_hours,
         flights_automation.arrivals_every_evening,
+        retention.archive_retention_daily,
     ],
     sensors=[sensors.cities_that_lack_something],
     resources={"sources": SourcesResource(), "io_manager": Database()},

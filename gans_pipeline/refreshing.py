@@ -2,17 +2,13 @@
 
 import datetime as dt
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster._serdes import ConfigurableClassData
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from gans_pipeline.collect.flights import tomorrows
 from gans_pipeline.collect.outcome import on_progress
@@ -20,6 +16,7 @@ from gans_pipeline.collect.sources import Sources
 from gans_pipeline.definitions import defs
 from gans_pipeline.defs.flights.assets import local_days
 from gans_pipeline.defs.platform.resources import connect
+from gans_pipeline.reporting import COUNTS, AssetOutcome, Outcome
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.http import SourceError
 from gans_pipeline.storage.engine import create_database, display_url
@@ -29,39 +26,9 @@ from gans_pipeline.tables.queries import refuse_to_mix
 LINEAGE = ("cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals")
 """The assets, each after those that it needs."""
 
-COUNTS = ("inserted", "updated", "unchanged", "deleted")
-SHOWN_FAILURES = 20
 CAPTURE_NOTHING = ConfigurableClassData(
     "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager", config_yaml="{}"
 )
-
-
-@dataclass
-class AssetOutcome:
-    """What became of one asset: rows written, items that are missing, and the reason if it failed as a whole."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    rows: int | None = None
-    missing: list[str] = field(default_factory=list)
-    error: str | None = None
-    seconds: float = 0.0
-
-
-@dataclass
-class Outcome:
-    """What became of a refresh."""
-
-    assets: dict[str, AssetOutcome]
-    source: str
-    database: str
-    run_id: str
-
-    @property
-    def exit_status(self) -> int:
-        """0 complete, 1 an asset failed, 2 everything that could be had is stored and the rest is named."""
-        if any(asset.error for asset in self.assets.values()):
-            return 1
-        return 2 if any(asset.missing for asset in self.assets.values()) else 0
 
 
 def refresh(assets: list[str], *, cities: str, date: str, console: Console) -> Outcome:
@@ -102,28 +69,6 @@ def refresh(assets: list[str], *, cities: str, date: str, console: Console) -> O
         database=display_url(settings.database_url.get_secret_value()),
         run_id=result.run_id,
     )
-
-
-def print_outcome(outcome: Outcome, console: Console) -> None:
-    """Print a table of what was written, then what is missing and what failed."""
-    headers = ("asset", *COUNTS, "failed", "seconds", "rows")
-    table = Table(*headers, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)  # fits into 80 characters
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, asset in outcome.assets.items():
-        counts = [f"{asset.counts[key]:,}" if asset.counts else "–" for key in COUNTS]
-        failed = "[red]all[/]" if asset.error else f"[yellow]{len(asset.missing):,}[/]" if asset.missing else "0"
-        rows = "–" if asset.rows is None else f"{asset.rows:,}"
-        table.add_row(name, *counts, failed, f"{asset.seconds:.1f}", rows)
-    console.print(table)
-    for name, asset in outcome.assets.items():
-        if asset.error:
-            console.print(f"[red]{name} failed:[/] {escape(asset.error)}", soft_wrap=True, highlight=False)
-        for missing in asset.missing[:SHOWN_FAILURES]:
-            console.print(f"[yellow]{name} lacks[/] {escape(missing)}", soft_wrap=True, highlight=False)
-        if len(asset.missing) > SHOWN_FAILURES:
-            console.print(f"[yellow]{name} lacks[/] {len(asset.missing) - SHOWN_FAILURES} more; the run names them")
-    console.print(f"Source: {outcome.source}. Database: {outcome.database}. Run {outcome.run_id}.", soft_wrap=True)
 
 
 class _ProgressBars:
@@ -255,9 +200,13 @@ def _read_events(selected: list[str], result: dg.ExecuteInProcessResult) -> dict
             outcome.rows = int(str(metadata["dagster/row_count"].value))
             outcome.error = None
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            missing = event.asset_check_evaluation_data.metadata.get("missing")
-            outcome.missing = str(missing.value).removeprefix("- ").split("\n- ") if missing else []
+            listed = event.asset_check_evaluation_data.metadata
+            outcome.missing, outcome.skipped = _listed(listed.get("missing")), _listed(listed.get("skipped"))
     return outcomes
+
+
+def _listed(markdown: dg.MetadataValue | None) -> list[str]:
+    return str(markdown.value).removeprefix("- ").split("\n- ") if markdown else []
 
 
 def _reason(failure: Any) -> str:

@@ -5,7 +5,7 @@ into its module in ``sources``; facts about a table into ``tables``.
 """
 
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,7 +16,9 @@ class ProviderSettings(BaseModel):
 
     ``per_second`` and ``per_minute`` bound the rate of requests over all threads of a process, ``concurrency`` the
     number of requests under way at once, ``timeout_s`` (seconds) the wait for the first byte, and then the one for the
-    whole answer; connecting has 5 seconds.
+    whole answer; connecting has 5 seconds. ``budget`` bounds what all runs together spend in a ``budget_period`` (month
+    or day, UTC), in the provider's own units; ``archive_days`` is for how long its raw answers are kept. None is
+    without limit.
     """
 
     url: str
@@ -25,6 +27,9 @@ class ProviderSettings(BaseModel):
     per_minute: float | None = Field(default=None, gt=0)
     concurrency: int = Field(default=1, ge=1, le=64)
     timeout_s: float = Field(default=30, gt=0)
+    budget: float | None = Field(default=None, ge=0)
+    budget_period: Literal["day", "month"] = "day"
+    archive_days: int | None = Field(default=None, ge=1)
 
     @field_validator("url")
     @classmethod
@@ -47,21 +52,26 @@ class Wikipedia(ProviderSettings):
 
 
 class OpenWeatherMap(ProviderSettings):
-    """5 day / 3 hour forecast; the free plan allows 60 requests a minute."""
+    """5 day / 3 hour forecast; the free plan allows 60 requests a minute and 1,000 a day."""
 
     url: str = "https://api.openweathermap.org"
     per_second: float = 10
     per_minute: float | None = 60
     concurrency: int = 4
+    budget: float | None = 1000
 
 
 class OpenMeteo(ProviderSettings):
-    """Open-Meteo forecast; 600 requests a minute without a key, not for commercial use."""
+    """Open-Meteo forecast; 600 requests a minute and 10,000 a day without a key, not for commercial use.
+
+    A call for many variables or days counts as more than one.
+    """
 
     url: str = "https://api.open-meteo.com"
     per_second: float = 10
     per_minute: float | None = 600
     concurrency: int = 2
+    budget: float | None = 10_000
 
 
 class OurAirports(ProviderSettings):
@@ -73,11 +83,17 @@ class OurAirports(ProviderSettings):
 
 
 class AeroDataBox(ProviderSettings):
-    """Flight arrivals and airport search through RapidAPI; the free plan allows 1 request a second."""
+    """Flight arrivals and airport search through RapidAPI; the free plan allows 1 request a second, 400 units a month.
+
+    Its terms allow to keep answers for 7 days.
+    """
 
     url: str = "https://aerodatabox.p.rapidapi.com"
     per_second: float = 0.9
     timeout_s: float = 60
+    budget: float | None = 400
+    budget_period: Literal["day", "month"] = "month"
+    archive_days: int | None = 7
 
 
 SANDBOX_ROUTES = {
@@ -88,6 +104,9 @@ SANDBOX_ROUTES = {
     "aerodatabox": "/aerodatabox",
 }
 """Where the sandbox serves each provider, below its own address."""
+
+PROVIDERS = tuple(name.replace("_", "-") for name in SANDBOX_ROUTES)
+"""The providers by the names that their rows have."""
 
 SANDBOX_PER_SECOND = 1000.0
 SANDBOX_CONCURRENCY = 8
@@ -115,6 +134,7 @@ class Settings(BaseSettings):
     weather_provider: Literal["openweathermap", "open-meteo"] | None = None
     airports_provider: Literal["ourairports", "aerodatabox"] = "ourairports"
     sandbox_url: str | None = None
+    archive: str = "data/archive"
 
     wikipedia: Wikipedia = Wikipedia()
     openweathermap: OpenWeatherMap = OpenWeatherMap()
@@ -123,23 +143,32 @@ class Settings(BaseSettings):
     aerodatabox: AeroDataBox = AeroDataBox()
 
     def model_post_init(self, _context: object) -> None:
-        """Point every provider at the sandbox where one is set: its address, a key that it accepts, its limits."""
+        """Point every provider at the sandbox where one is set: its address, a key that it accepts, no limits.
+
+        Limits that were set by the user stay: they are what is to be tried out.
+        """
         if self.sandbox_url is None:
             return
         base = self.sandbox_url.rstrip("/")
         for name, route in SANDBOX_ROUTES.items():
             provider: ProviderSettings = getattr(self, name)
-            sandboxed = provider.model_copy(
-                update={
-                    "url": base + route,
-                    "key": SecretStr("sandbox-key"),
-                    "per_second": SANDBOX_PER_SECOND,
-                    "per_minute": None,
-                    "concurrency": SANDBOX_CONCURRENCY,
-                }
-            )
-            setattr(self, name, sandboxed)
+            lifted = {
+                "per_second": SANDBOX_PER_SECOND,
+                "per_minute": None,
+                "concurrency": SANDBOX_CONCURRENCY,
+                "budget": None,
+            }
+            update: dict[str, Any] = {
+                limit: value for limit, value in lifted.items() if limit not in provider.model_fields_set
+            }
+            update |= {"url": base + route, "key": SecretStr("sandbox-key")}
+            setattr(self, name, provider.model_copy(update=update))
         self.contact = self.contact or "https://sandbox.invalid/contact"
+
+    def provider(self, name: str) -> ProviderSettings:
+        """Return the settings of a provider by the name that its rows have: 'open-meteo'."""
+        found: ProviderSettings = getattr(self, name.replace("-", "_"))
+        return found
 
     def provenance(self, provider: str) -> str:
         """Return what the ``provider`` column says: 'wikipedia', or 'sandbox-wikipedia' for invented data."""

@@ -34,12 +34,20 @@ Database = NamedServer | Kind | None
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ``.env`` with keys and a production database must not reach a test, nor a test that database."""
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A ``.env`` with keys and a production database must not reach a test, nor a test that database or archive."""
     for name in set(os.environ) - OF_THE_TEST_RUN:
         if name.startswith("GANS_") or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
+    monkeypatch.setenv("GANS_ARCHIVE", str(tmp_path_factory.mktemp("archive")))
+
+
+@pytest.fixture(autouse=True)
+def _no_provider_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that failed in one test is not left alone in the next, and never for seconds."""
+    monkeypatch.setattr("gans_pipeline.sources.http._gates", {})
+    monkeypatch.setattr("gans_pipeline.sources.http._Circuit.CLOSED_S", (0.01, 0.01, 0.01, 300))
 
 
 @cache

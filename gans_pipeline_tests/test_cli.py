@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from gans_pipeline import cli, tables
 from gans_pipeline.sandbox import running
+from gans_pipeline.sources.http import MalformedError
 from gans_pipeline.storage.engine import create_engine
 from gans_pipeline.storage.reader import read
 from gans_pipeline.storage.writer import write
@@ -85,7 +86,7 @@ def test_a_refresh_fills_six_tables_and_a_second_one_adds_no_row(
     assert first.status == 0, first.out + first.err
     assert "INVENTED DATA" in first.out
     rows = stored(database_url)
-    assert set(rows) == TABLES
+    assert set(rows) == TABLES | {"api_usage"}
     assert all(rows.values())
     second = gans("refresh", "--cities", "3")
     assert second.status == 0
@@ -496,3 +497,66 @@ def test_help_names_every_command(gans: Gans) -> None:
     printed = gans("--help").out
     assert all(command in printed for command in ("refresh", "status", "parse", "sandbox", "db"))
     assert "Exit status" in gans("refresh", "--help").out
+
+
+def test_what_could_not_be_parsed_is_listed_with_its_keys_until_a_replay_stores_it(
+    small: Gans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small("refresh", "cities", "--cities", "Istanbul,Lagos").status == 0
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            "gans_pipeline.sources.openweathermap.parse_forecast",
+            lambda _: (_ for _ in ()).throw(MalformedError("openweathermap", "list[0].main: [temp] is gone")),
+        )
+        assert small("refresh", "weather_forecasts").status == 1
+    told = small("status").out
+    assert "weather_forecasts could not parse Lagos: list[0].main: [temp] is gone" in told
+    assert "gans replay" in told
+    unparsed = json.loads(small("status", "--json").out)["weather_forecasts"]["unparsed"]
+    assert {each["item"] for each in unparsed} == {"Istanbul", "Lagos"}
+    assert all(key in told for each in unparsed for key in each["keys"])
+    done = small("replay", "--provider", "openweathermap")
+    assert done.status == 0, done.err
+    assert re.search(r"weather_forecasts\s+80\s+0\s+0\s+0\s+0\s+1", done.out)
+    answered = json.loads(small("status", "--json").out)["weather_forecasts"]
+    assert answered["rows"] == 80
+    assert "unparsed" not in answered
+
+
+def test_a_replay_that_lacks_something_names_it_with_status_2(small: Gans, sandbox: str) -> None:
+    fail(sandbox, provider="wikipedia", match="Istanbul", status=404)
+    assert small("refresh", "cities", "--cities", "Istanbul,Lagos").status == 2
+    done = small("replay")
+    assert done.status == 2
+    assert re.search(r"cities lacks \d{4}-\d\d-\d\d \d\d:\d\d Istanbul: wikipedia: HTTP 404", done.out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--since", "yesterday"), "--since yesterday is not a time such as 2026-11-24"),
+        (("--provider", "wetter"), "no such provider: wetter; there are wikipedia, "),
+        (("--since", "2026-01-01"), "has nothing of sandbox-wikipedia, "),
+    ],
+)
+def test_a_replay_that_cannot_be_is_one_line(small: Gans, arguments: tuple[str, ...], told: str) -> None:
+    assert small("db", "upgrade").status == 0
+    done = small("replay", *arguments)
+    assert done.status == 1
+    assert done.err.startswith("gans: ")
+    assert told in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_arrivals_beyond_the_budget_are_skipped_by_name_and_the_status_shows_what_is_left(
+    small: Gans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small("refresh", "cities", "airports", "city_airports", "--cities", "London").status == 0
+    monkeypatch.setenv("GANS_AERODATABOX_BUDGET", "10")
+    done = small("refresh", "arrivals")
+    assert done.status == 2
+    assert re.search(r"arrivals skipped [A-Z]{4} \d{4}-\d\d-\d\d: aerodatabox: the budget of 10 units for", done.out)
+    budgets = json.loads(small("status", "--json").out)["api_usage"]["budgets"]
+    (arrivals,) = (each for each in budgets if each["provider"] == "sandbox-aerodatabox")
+    assert (arrivals["spent"], arrivals["limit"], arrivals["left"]) == (8, 10, 2)
+    assert re.search(r"sandbox-aerodatabox.* 8 .* 10 .* 2 ", small("status").out)

@@ -11,6 +11,11 @@ from gans_pipeline.settings import ProviderSettings, Settings
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 
 
+@pytest.fixture(autouse=True)
+def _default_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GANS_ARCHIVE")
+
+
 def variables() -> dict[str, object]:
     """Return the default of every setting, by the name of its variable."""
     found: dict[str, object] = {}
@@ -45,7 +50,11 @@ def test_every_line_of_the_example_can_be_switched_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_of_the_example_reaches_its_setting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"DATABASE_URL": "sqlite:///other.db", "PROVIDER": "aerodatabox", "URL": "http://127.0.0.1:1", "": "7"}
+    values = {"DATABASE_URL": "sqlite:///other.db", "PROVIDER": "aerodatabox", "URL": "http://127.0.0.1:1", "": "8"}
     value = next(value for end, value in values.items() if name.endswith(end))
-    monkeypatch.setenv(name, "open-meteo" if name == "GANS_WEATHER_PROVIDER" else value)
+    if name == "GANS_WEATHER_PROVIDER":
+        value = "open-meteo"
+    elif name.endswith("_PERIOD"):
+        value = "day" if name == "GANS_AERODATABOX_BUDGET_PERIOD" else "month"
+    monkeypatch.setenv(name, value)
     assert Settings() != Settings.model_construct()

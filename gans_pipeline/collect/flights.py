@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from gans_pipeline import tables
-from gans_pipeline.collect.outcome import Collected, collect_each
+from gans_pipeline.collect.outcome import Collected, fetch_each, recorded
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.storage.writer import ScopedFrame
 
@@ -33,6 +33,14 @@ def tomorrows(now: dt.datetime) -> tuple[dt.date, dt.date]:
     return tomorrow("Etc/GMT+12", now), tomorrow("Etc/GMT-14", now)
 
 
+def serving(cities: pd.DataFrame, airports: pd.DataFrame, city_airports: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``airports`` that serve the cities, in the order of these, the nearest first, each once."""
+    rank = pd.Series(range(len(cities)), index=cities["city_id"])
+    near = city_airports.assign(rank=city_airports["city_id"].map(rank)).dropna(subset="rank")
+    codes = near.sort_values(["rank", "distance_km"], kind="stable")["icao"].drop_duplicates()
+    return airports.set_index("icao", drop=False).loc[codes[codes.isin(airports["icao"])]].reset_index(drop=True)
+
+
 def airport_days(
     airports: pd.DataFrame, dates: Iterable[dt.date], *, tomorrow_only: bool, now: dt.datetime
 ) -> list[AirportDay]:
@@ -54,11 +62,11 @@ def collect_arrivals(sources: Sources, days: list[AirportDay], *, now: dt.dateti
     def fetch(day: AirportDay) -> pd.DataFrame:
         return sources.stamp(aerodatabox.arrivals(day.icao, day.local_date), aerodatabox.name, now)
 
-    fetched, frame, failures = collect_each(
-        days, fetch, table=tables.arrivals, name=str, workers=sources.settings.aerodatabox.concurrency
-    )
+    table = tables.arrivals
+    with recorded(sources, table, aerodatabox, days, now=now):
+        fetched = fetch_each(sources, aerodatabox, days, fetch, table=table, units=aerodatabox.units_per_day)
     # a flight delayed past midnight is listed on both days: it belongs to the later one
-    key = [column.name for column in tables.arrivals.primary_key.columns]
-    frame = frame.sort_values("local_date", kind="stable").drop_duplicates(key, keep="last", ignore_index=True)
-    scope = pd.DataFrame(fetched, columns=["airport_icao", "local_date"])
-    return Collected(ScopedFrame(frame, scope), tuple(failures))
+    key = [column.name for column in table.primary_key.columns]
+    frame = fetched.frame.sort_values("local_date", kind="stable").drop_duplicates(key, keep="last", ignore_index=True)
+    scope = pd.DataFrame(fetched.items, columns=["airport_icao", "local_date"])
+    return Collected(ScopedFrame(frame, scope), fetched.failures, fetched.skipped)

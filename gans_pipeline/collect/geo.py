@@ -1,14 +1,14 @@
 """One refresh of ``cities``, ``populations``, ``airports`` and ``city_airports``."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from gans_pipeline import tables
-from gans_pipeline.collect.outcome import Collected, collect_each
+from gans_pipeline.collect.outcome import Collected, fetch_each, marking_unparsed, recorded
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.sources.http import MalformedError
 from gans_pipeline.sources.places import country_code, timezone_at
@@ -47,6 +47,15 @@ def select_cities(cities: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
         raise ValueError(f"not among the cities in the database: {', '.join(unknown)}")
     chosen = np.logical_or.reduce([key.isin(wanted) for key in keys])
     return cities[chosen].reset_index(drop=True)
+
+
+def most_populous_first(cities: pd.DataFrame, people: Mapping[int, int]) -> pd.DataFrame:
+    """Return the rows of ``cities`` in the order in which a budget is to be spent on them: by population, falling.
+
+    Cities whose population is not known come last.
+    """
+    order = cities["city_id"].map(people).sort_values(ascending=False, kind="stable", na_position="last").index
+    return cities.loc[order].reset_index(drop=True)
 
 
 def choose_titles(sources: Sources, selection: str) -> list[str]:
@@ -108,15 +117,13 @@ def collect_cities(sources: Sources, selection: str, *, now: dt.datetime) -> Col
         )
         return sources.stamp(row, provider, now)
 
-    _, frame, failures = collect_each(
-        choose_titles(sources, selection),
-        fetch,
-        table=tables.cities,
-        name=str,
-        workers=sources.settings.wikipedia.concurrency,
-    )
+    with recorded(sources, tables.cities, wikipedia, [selection], now=now):
+        with marking_unparsed(sources, tables.cities, "the list of cities"):
+            titles = choose_titles(sources, selection)
+        wikipedia.look_up(titles)
+        fetched = fetch_each(sources, wikipedia, titles, fetch, table=tables.cities)
     # two titles may lead to one article: Bombay and Mumbai
-    return Collected(frame.drop_duplicates("city_id", ignore_index=True), tuple(failures))
+    return Collected(fetched.frame.drop_duplicates("city_id", ignore_index=True), fetched.failures, fetched.skipped)
 
 
 def collect_populations(sources: Sources, cities: pd.DataFrame, *, now: dt.datetime) -> Collected:
@@ -144,20 +151,23 @@ def collect_populations(sources: Sources, cities: pd.DataFrame, *, now: dt.datet
         )
         return sources.stamp(rows, wikipedia.name, now)
 
-    _, frame, failures = collect_each(
-        each_city(cities),
-        fetch,
-        table=tables.populations,
-        name=lambda city: city.name,
-        workers=sources.settings.wikipedia.concurrency,
-    )
-    return Collected(frame, tuple(failures))
+    items = each_city(cities)
+    with recorded(sources, tables.populations, wikipedia, items, now=now):
+        wikipedia.look_up([city.article_title for city in items])
+        fetched = fetch_each(sources, wikipedia, items, fetch, table=tables.populations, name=lambda city: city.name)
+    return Collected(fetched.frame, fetched.failures, fetched.skipped)
 
 
 def collect_airports(sources: Sources, *, now: dt.datetime) -> Collected:
     """Read OurAirports' list: all airports of the world with scheduled service."""
-    found = sources.ourairports.airports()
-    return Collected(sources.stamp(_with_timezone(found), sources.ourairports.name, now))
+    ourairports = sources.ourairports
+
+    def fetch(_file: str) -> pd.DataFrame:
+        return sources.stamp(_with_timezone(ourairports.airports()), ourairports.name, now)
+
+    items = [ourairports.file]
+    with recorded(sources, tables.airports, ourairports, items, now=now):
+        return Collected(fetch_each(sources, ourairports, items, fetch, table=tables.airports).frame)
 
 
 def collect_airports_near(sources: Sources, cities: pd.DataFrame, *, now: dt.datetime) -> Collected:
@@ -169,14 +179,19 @@ def collect_airports_near(sources: Sources, cities: pd.DataFrame, *, now: dt.dat
         found = aerodatabox.airports_near(city.latitude, city.longitude, sources.settings.airport_radius_km)
         return sources.stamp(_with_timezone(found), aerodatabox.name, now)
 
-    _, frame, failures = collect_each(
-        each_city(cities),
-        fetch,
-        table=tables.airports,
-        name=lambda city: city.name,
-        workers=sources.settings.aerodatabox.concurrency,
-    )
-    return Collected(frame.drop_duplicates("icao", ignore_index=True), tuple(failures))
+    items = each_city(cities)
+    with recorded(sources, tables.airports, aerodatabox, items, now=now):
+        fetched = fetch_each(
+            sources,
+            aerodatabox,
+            items,
+            fetch,
+            table=tables.airports,
+            units=aerodatabox.units_per_search,
+            name=lambda city: city.name,
+        )
+    frame = fetched.frame.drop_duplicates("icao", ignore_index=True)
+    return Collected(frame, fetched.failures, fetched.skipped)
 
 
 def _with_timezone(airports: pd.DataFrame) -> pd.DataFrame:
@@ -184,10 +199,10 @@ def _with_timezone(airports: pd.DataFrame) -> pd.DataFrame:
     return airports.assign(timezone=[timezone_at(latitude, longitude) for latitude, longitude in positions])
 
 
-def join_city_airports(cities: pd.DataFrame, airports: pd.DataFrame, *, radius_km: float) -> Collected:
-    """Give each city the airports within ``radius_km`` of it, by great circle; names play no part."""
+def join_city_airports(sources: Sources, cities: pd.DataFrame, airports: pd.DataFrame) -> Collected:
+    """Give each city the airports within the radius of the settings, by great circle; names play no part."""
     distances = great_circle_km(cities, airports)
-    city, airport = np.nonzero(distances <= radius_km)
+    city, airport = np.nonzero(distances <= sources.settings.airport_radius_km)
     frame = pd.DataFrame(
         {
             "city_id": cities["city_id"].to_numpy()[city],

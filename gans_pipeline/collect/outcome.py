@@ -3,17 +3,21 @@
 Every collector asks for many items (cities, airport days) and must not lose the others when one of them fails.
 """
 
+import datetime as dt
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import pandas as pd
 import sqlalchemy as sa
 
-from gans_pipeline.sources.http import MalformedError, QuotaError, SourceError
+from gans_pipeline.collect.sources import Sources
+from gans_pipeline.sources.archive import Unparsed, noting_answers
+from gans_pipeline.sources.http import BudgetError, MalformedError, QuotaError, SourceError
 from gans_pipeline.storage.frames import problems
 from gans_pipeline.storage.writer import ScopedFrame
 
@@ -38,10 +42,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Collected:
-    """The rows for one table, and the items that are missing from them."""
+    """The rows for one table, and the items that are missing: those that failed, and those skipped for the budget."""
 
     data: pd.DataFrame | ScopedFrame
     failures: tuple[Failure, ...] = ()
+    skipped: tuple[Failure, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -54,7 +59,8 @@ class NothingCollectedError(Exception):
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         first = "; ".join(str(failure) for failure in failures[:3])
-        super().__init__(f"none of {len(failures)} could be had: {first}{' …' if len(failures) > 3 else ''}")
+        more = " …" if len(failures) > 3 else ""
+        super().__init__(first if len(failures) == 1 else f"none of {len(failures)} could be had: {first}{more}")
         self.failures = tuple(failures)
 
 
@@ -62,19 +68,69 @@ class NothingToCollectError(Exception):
     """There is not one item to ask for, because a table that comes first is empty or a selection leaves nothing."""
 
 
-def collect_each(
+class Client(Protocol):
+    """The client of one provider."""
+
+    name: str
+
+
+@contextmanager
+def recorded(
+    sources: Sources, table: sa.Table, client: Client, items: Sequence[Any], *, now: dt.datetime
+) -> Iterator[None]:
+    """Let the archive know what is collected within the block, so that it can be replayed, and settle the budget after.
+
+    ``items`` are what has to be known to do it again, as values that JSON has.
+    """
+    with ExitStack() as at_end:
+        if sources.archive and not sources.replayed:
+            source = sources.settings.provenance(client.name)
+            at_end.callback(sources.archive.end, sources.archive.begin(table.name, source, now, items))
+        if sources.budget:
+            at_end.callback(sources.budget.settle)
+        yield
+
+
+@contextmanager
+def marking_unparsed(sources: Sources, table: sa.Table, item: str) -> Iterator[None]:
+    """List the answers of the block as unparsed in the archive if they turn out malformed."""
+    with noting_answers() as keys:
+        try:
+            yield
+        except MalformedError as error:
+            if sources.archive and keys:
+                sources.archive.mark_unparsed(Unparsed(keys=keys, table=table.name, item=item, error=error.detail))
+            raise
+        if sources.archive and sources.replayed:
+            for key in keys:
+                sources.archive.unmark(key)
+
+
+@dataclass(frozen=True)
+class Fetched(Generic[Item]):
+    """The items that were had with their rows, in the items' order, and those that were not."""
+
+    items: list[Item]
+    frame: pd.DataFrame
+    failures: tuple[Failure, ...]
+    skipped: tuple[Failure, ...]
+
+
+def fetch_each(
+    sources: Sources,
+    client: Client,
     items: Sequence[Item],
     fetch: Callable[[Item], pd.DataFrame],
     *,
     table: sa.Table,
-    name: Callable[[Item], str],
-    workers: int,
-) -> tuple[list[Item], pd.DataFrame, list[Failure]]:
-    """Fetch all items concurrently; return those that were had, their rows in the items' order, and the failures.
+    units: float = 1,
+    name: Callable[[Item], str] = str,
+) -> Fetched[Item]:
+    """Fetch all items concurrently, the first ones first; ``units`` is what one costs at the provider.
 
     An item whose rows do not fit ``table`` counts as failed, so that it does not take the others with it. A used-up
-    quota stops the asking; what was not asked is named too. Raises :class:`NothingCollectedError` if nothing was had
-    and :class:`NothingToCollectError` if there are no items.
+    quota stops the asking; what was not asked is named too. What the budget does not cover is skipped. Raises
+    :class:`NothingCollectedError` if nothing was had and :class:`NothingToCollectError` if there are no items.
     """
     if not items:
         raise NothingToCollectError(f"there is nothing to ask for {table.name}: are the tables that it needs filled?")
@@ -87,18 +143,22 @@ def collect_each(
         if stop.is_set():
             raise QuotaError(exhausted[0].provider, f"not asked, {exhausted[0].detail}")
         try:
-            frame = fetch(item)
+            with ExitStack() as around:
+                if sources.budget and not sources.replayed:
+                    around.enter_context(sources.budget.allowance(client.name, units))
+                around.enter_context(marking_unparsed(sources, table, name(item)))
+                frame = fetch(item)
+                found = problems(frame, table)
+                if found:
+                    raise MalformedError(client.name, "; ".join(found))
+                return frame
         except QuotaError as error:
             exhausted.append(error)
             stop.set()
             raise
-        found = problems(frame, table)
-        if found:
-            raise MalformedError(str(frame["provider"].iloc[0]), "; ".join(found))
-        return frame
 
     report = on_progress.get()
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=sources.settings.provider(client.name).concurrency) as pool:
         running = {pool.submit(fetch_one, item): index for index, item in enumerate(items)}
         try:
             for done, future in enumerate(as_completed(running), start=1):
@@ -109,9 +169,14 @@ def collect_each(
                 report(table.name, done, len(items))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # when interrupted: else all others would be asked first
-    failures = [Failure(name(items[index]), errors[index]) for index in sorted(errors)]
-    if failures and not frames:
-        raise NothingCollectedError(failures)
+    lacking = [Failure(name(items[index]), errors[index]) for index in sorted(errors)]
+    if lacking and not frames:
+        raise NothingCollectedError(lacking)
     rows = [frames[index] for index in sorted(frames) if len(frames[index])]
     empty = pd.DataFrame(columns=[column.name for column in table.columns])
-    return [items[index] for index in sorted(frames)], pd.concat(rows, ignore_index=True) if rows else empty, failures
+    return Fetched(
+        items=[items[index] for index in sorted(frames)],
+        frame=pd.concat(rows, ignore_index=True) if rows else empty,
+        failures=tuple(failure for failure in lacking if not isinstance(failure.error, BudgetError)),
+        skipped=tuple(failure for failure in lacking if isinstance(failure.error, BudgetError)),
+    )

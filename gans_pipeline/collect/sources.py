@@ -1,24 +1,62 @@
-"""The clients of the providers that are configured, made when they are first needed."""
+"""The clients of the providers that are configured, made when they are first needed, and what is around their calls."""
 
 import datetime as dt
 from functools import cached_property
 
 import pandas as pd
 
+from gans_pipeline.collect.budget import Budget
 from gans_pipeline.settings import ProviderSettings, Settings
 from gans_pipeline.sources.aerodatabox import AeroDataBox
-from gans_pipeline.sources.http import PermanentError
+from gans_pipeline.sources.archive import Archive
+from gans_pipeline.sources.http import Access, PermanentError, spend_nothing
 from gans_pipeline.sources.open_meteo import OpenMeteo
 from gans_pipeline.sources.openweathermap import OpenWeatherMap
 from gans_pipeline.sources.ourairports import OurAirports
 from gans_pipeline.sources.wikipedia import Wikipedia
+from gans_pipeline.storage.engine import create_engine
 
 
 class Sources:
-    """One client a provider, with the addresses, keys and limits of the settings."""
+    """One client a provider, with the addresses, keys and limits of the settings.
 
-    def __init__(self, settings: Settings) -> None:
+    Answers are kept in ``archive``, calls counted in ``budget``; without them they are not. With ``replayed`` (two
+    points in time) the answers are those that the archive has from between them; what came after ``reuse_since`` is not
+    asked for again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        archive: Archive | None = None,
+        budget: Budget | None = None,
+        replayed: tuple[dt.datetime, dt.datetime] | None = None,
+        reuse_since: dt.datetime | None = None,
+    ) -> None:
         self.settings = settings
+        self.archive = archive
+        self.budget = budget
+        self.replayed = replayed
+        self.access = Access(
+            settings.user_agent,
+            archive=archive,
+            source=settings.provenance,
+            replayed=replayed,
+            reuse_since=reuse_since,
+            spend=budget.spend if budget else spend_nothing,
+        )
+
+    @classmethod
+    def configured(cls, settings: Settings) -> "Sources":
+        """Return the clients with the archive and the budget that the settings name."""
+        engine = create_engine(settings.database_url.get_secret_value(), tls_ca=settings.database_tls_ca)
+        archive, budget = Archive(settings.archive), Budget(engine, settings)
+        return cls(settings, archive=archive, budget=budget)
+
+    def reusing(self, since: dt.datetime) -> "Sources":
+        """Return clients that do not ask again for what came since a time."""
+        return Sources(self.settings, archive=self.archive, budget=self.budget, reuse_since=since)
 
     @cached_property
     def wikipedia(self) -> Wikipedia:
@@ -28,14 +66,14 @@ class Sources:
                 Wikipedia.name,
                 "no contact: set GANS_CONTACT to a web page or an e-mail address of yours (their robot policy)",
             )
-        return Wikipedia(self.settings.wikipedia, self.settings.user_agent)
+        return Wikipedia(self.settings.wikipedia, self.access)
 
     @cached_property
     def weather(self) -> OpenWeatherMap | OpenMeteo:
         """The configured provider of forecasts; without a choice, OpenWeatherMap if it has a key, else Open-Meteo."""
         if self._weather_is_openweathermap:
-            return OpenWeatherMap(self.weather_settings, self.settings.user_agent)
-        return OpenMeteo(self.weather_settings, self.settings.user_agent)
+            return OpenWeatherMap(self.weather_settings, self.access)
+        return OpenMeteo(self.weather_settings, self.access)
 
     @property
     def weather_settings(self) -> ProviderSettings:
@@ -50,12 +88,12 @@ class Sources:
     @cached_property
     def ourairports(self) -> OurAirports:
         """OurAirports."""
-        return OurAirports(self.settings.ourairports, self.settings.user_agent)
+        return OurAirports(self.settings.ourairports, self.access)
 
     @cached_property
     def aerodatabox(self) -> AeroDataBox:
         """AeroDataBox, for arrivals and for the search of airports."""
-        return AeroDataBox(self.settings.aerodatabox, self.settings.user_agent)
+        return AeroDataBox(self.settings.aerodatabox, self.access)
 
     def stamp(self, frame: pd.DataFrame, provider: str, now: dt.datetime) -> pd.DataFrame:
         """Return the frame with the columns that say where its rows come from."""

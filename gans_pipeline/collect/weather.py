@@ -6,7 +6,7 @@ import pandas as pd
 
 from gans_pipeline import tables
 from gans_pipeline.collect.geo import City, each_city
-from gans_pipeline.collect.outcome import Collected, collect_each
+from gans_pipeline.collect.outcome import Collected, fetch_each, recorded
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.sources.http import MalformedError
 
@@ -28,14 +28,12 @@ def collect_weather_forecasts(sources: Sources, cities: pd.DataFrame, *, now: dt
         _must_be_to_come(forecast["valid_at"], now, weather.name)
         return sources.stamp(forecast.assign(city_id=city.city_id, issued_at=issued_at), weather.name, now)
 
-    _, frame, failures = collect_each(
-        each_city(cities),
-        fetch,
-        table=tables.weather_forecasts,
-        name=lambda city: city.name,
-        workers=sources.weather_settings.concurrency,
-    )
-    return Collected(frame, tuple(failures))
+    items, table = each_city(cities), tables.weather_forecasts
+    with recorded(sources, table, weather, items, now=now):
+        fetched = fetch_each(
+            sources, weather, items, fetch, table=table, units=weather.units_per_forecast, name=lambda city: city.name
+        )
+    return Collected(fetched.frame, fetched.failures, fetched.skipped)
 
 
 def _must_be_to_come(valid_at: "pd.Series[pd.Timestamp]", now: dt.datetime, provider: str) -> None:

@@ -23,6 +23,10 @@ LIST_TITLE = "List of largest cities"
 LIST_YEAR = 2025
 LIST_HEADER = "UN 2025 population estimates"
 FIRST_REVISION = 1_300_000_000
+TOUCHED = "2026-01-01T00:00:00Z"
+"""When every page was last rendered anew: they do not change."""
+
+TITLES_PER_CALL = 50
 
 NOTICE = "The figures in this article were invented by the Gans sandbox."
 
@@ -56,8 +60,10 @@ def routes(world: World, state: State) -> list[Route]:
         title, _ = encyclopedia.resolve(request.path_params["title"])
         html = encyclopedia.html(title)
         if html is None:
-            return HTMLResponse(_skin(title, 0, "<p>Wikipedia does not have an article with this exact name.</p>"), 404)
-        return HTMLResponse(_skin(title, encyclopedia.page_id(title), html))
+            return HTMLResponse(
+                _skin(title, 0, 0, "<p>Wikipedia does not have an article with this exact name.</p>"), 404
+            )
+        return HTMLResponse(_skin(title, encyclopedia.page_id(title), encyclopedia.revision(title), html))
 
     return [Route("/w/api.php", api), Route("/wiki/{title:path}", page)]
 
@@ -77,6 +83,8 @@ def _answer(encyclopedia: "Encyclopedia", state: State, query: Mapping[str, str]
     lag_s = state.limits["wikipedia"].lag_s
     if "maxlag" in query and re.fullmatch(r"-?\d+", query["maxlag"]) and lag_s > int(query["maxlag"]):
         return _lagged(lag_s)
+    if query.get("action") == "query" and query.get("prop") == "info":
+        return _page_info(encyclopedia, query)
     if query.get("action") != "parse":
         return _error("badvalue", f'Unrecognized value for parameter "action": {query.get("action", "")}.')
     if not query.get("page"):
@@ -93,7 +101,7 @@ def _answer(encyclopedia: "Encyclopedia", state: State, query: Mapping[str, str]
     parsed: dict[str, Any] = {"title": title, "pageid": encyclopedia.page_id(title)}
     properties = query.get("prop", "text|revid|properties").split("|")
     if "revid" in properties:
-        parsed["revid"] = FIRST_REVISION + encyclopedia.page_id(title)
+        parsed["revid"] = encyclopedia.revision(title)
     if follow:
         parsed["redirects"] = [{"from": redirected_from, "to": title}] if redirected_from else []
     if "text" in properties:
@@ -104,6 +112,24 @@ def _answer(encyclopedia: "Encyclopedia", state: State, query: Mapping[str, str]
         items = {"wikibase_item": item} if item else {}
         parsed["properties"] = items if version == 2 else [{"name": key, "*": value} for key, value in items.items()]
     return JSONResponse({"parse": parsed})
+
+
+def _page_info(encyclopedia: "Encyclopedia", query: Mapping[str, str]) -> Response:
+    """Return the revisions of up to 50 pages, in the shape of formatversion 2."""
+    asked = query.get("titles", "").split("|")
+    if not query.get("titles") or len(asked) > TITLES_PER_CALL:
+        return _error("toomanyvalues" if len(asked) > TITLES_PER_CALL else "missingparam", "1 to 50 titles are needed.")
+    redirects, pages = [], {}
+    for title in asked:
+        resolved, redirected_from = encyclopedia.resolve(title)
+        if redirected_from:
+            redirects.append({"from": redirected_from, "to": resolved})
+        if encyclopedia.html(resolved, lead_only=True) is None:
+            pages[resolved] = {"ns": 0, "title": resolved, "missing": True}
+        else:
+            number, revision = encyclopedia.page_id(resolved), encyclopedia.revision(resolved)
+            pages[resolved] = {"pageid": number, "ns": 0, "title": resolved, "touched": TOUCHED, "lastrevid": revision}
+    return JSONResponse({"batchcomplete": True, "query": {"redirects": redirects, "pages": list(pages.values())}})
 
 
 def _error(
@@ -176,6 +202,10 @@ class Encyclopedia:
         city = self.world.by_title.get(title)
         return city.geonames_id if city else 50_000_000 + int(share("page", title) * 40_000_000)
 
+    def revision(self, title: str) -> int:
+        """Return the page's revision, another one for every seed, since its text is another one too."""
+        return FIRST_REVISION + self.page_id(title) + int(share(self.world.seed, "revision") * 100_000_000)
+
     def wikidata_item(self, title: str) -> str | None:
         """Return the item that the page is about."""
         city = self.world.by_title.get(title)
@@ -222,12 +252,12 @@ def _reference(number: int | str) -> str:
     )
 
 
-def _skin(title: str, page_id: int, html: str) -> str:
+def _skin(title: str, page_id: int, revision: int, html: str) -> str:
     shown = escape(title)
     return (
         f'<!DOCTYPE html>\n<html class="client-nojs" lang="en" dir="ltr"><head><meta charset="UTF-8">'
         f"<title>{shown} - Wikipedia</title>"
-        f'<script>RLCONF={{"wgRevisionId":{FIRST_REVISION + page_id},"wgArticleId":{page_id}}};</script></head>'
+        f'<script>RLCONF={{"wgRevisionId":{revision},"wgArticleId":{page_id}}};</script></head>'
         f'<body class="mediawiki ltr ns-0 ns-subject"><h1 id="firstHeading" class="firstHeading mw-first-heading">'
         f'<span class="mw-page-title-main">{shown}</span></h1><div id="mw-content-text" class="mw-body-content">'
         f'<div class="mw-content-ltr mw-parser-output" lang="en" dir="ltr">{html}</div></div></body></html>'

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from gans_pipeline.settings import ProviderSettings
 from gans_pipeline.sources.http import (
+    Access,
     Http,
     MalformedError,
     PermanentError,
@@ -43,6 +44,9 @@ RAPIDAPI_HOST = "aerodatabox.p.rapidapi.com"
 """RapidAPI routes by this header, also behind a proxy of another name."""
 
 HOW_TO_GET_A_KEY = "subscribe at https://rapidapi.com/aedbx-aedbx/api/aerodatabox, a free plan is there"
+
+UNITS_PER_CALL = 2.0
+"""What a call of tier 2 costs, whatever it answers."""
 
 FARTHEST_DAYS = 3
 """A flight that is listed on a day arrives on that day or, long delayed, a few days beside it."""
@@ -300,8 +304,11 @@ class AeroDataBox:
     """The client; raises :class:`PermanentError` when it is made without a key."""
 
     name = NAME
+    units_per_day = 2 * UNITS_PER_CALL
+    """Of arrivals: two windows of 12 hours."""
+    units_per_search = UNITS_PER_CALL
 
-    def __init__(self, settings: ProviderSettings, user_agent: str) -> None:
+    def __init__(self, settings: ProviderSettings, access: Access) -> None:
         if settings.key is None:
             raise PermanentError(NAME, f"no key: set GANS_AERODATABOX_KEY ({HOW_TO_GET_A_KEY})")
         host = urlsplit(settings.url).hostname or ""
@@ -309,10 +316,11 @@ class AeroDataBox:
         self._http = Http(
             NAME,
             settings,
-            user_agent,
+            access,
             headers={} if market else {"X-RapidAPI-Host": RAPIDAPI_HOST},
             secret_headers={"x-api-market-key" if market else "X-RapidAPI-Key": settings.key},
             explain=_explain,
+            cost=lambda _: UNITS_PER_CALL,
         )
 
     def arrivals(self, icao: str, local_date: dt.date) -> pd.DataFrame:
@@ -324,10 +332,14 @@ class AeroDataBox:
         """
         if code(icao, ICAO) != icao:
             raise ValueError(f"not an ICAO code: {icao!r}")
-        rows: list[dict[str, Any]] = []
-        for start, end in (("00:00", "11:59"), ("12:00", "23:59")):
-            window = f"{local_date:%Y-%m-%d}T{start}/{local_date:%Y-%m-%d}T{end}"
-            rows += _rows(self._http.get_json(f"/flights/airports/icao/{icao}/{window}", _ASKED))
+        # All is fetched before any of it is parsed: what no parser understands today can be replayed as a whole.
+        payloads = [
+            self._http.get_json(
+                f"/flights/airports/icao/{icao}/{local_date:%Y-%m-%d}T{start}/{local_date:%Y-%m-%d}T{end}", _ASKED
+            )
+            for start, end in (("00:00", "11:59"), ("12:00", "23:59"))
+        ]
+        rows = [row for payload in payloads for row in _rows(payload)]
         _must_be_near(rows, local_date)
         frame = _to_frame(rows)
         frame.insert(0, "airport_icao", pd.Series(icao, index=frame.index, dtype="str"))

@@ -1,18 +1,22 @@
-"""The polite HTTP session that every source shares, and the four kinds of failure a source can have.
+"""The polite HTTP session that every source shares, and the kinds of failure a source can have.
 
-Here belongs what holds for all providers: rate limits, time-outs, retries, keeping keys out of errors and logs. What
-a provider's own error bodies mean belongs into its module, as the ``explain`` function that it hands to :class:`Http`.
+Here belongs what holds for all providers: rate limits, time-outs, retries, leaving a provider alone that is down,
+counting calls before they are made, keeping keys out of errors and logs. What a provider's own error bodies mean
+belongs into its module, as the ``explain`` function that it hands to :class:`Http`.
 
 Retries are made here with tenacity and not with urllib3's ``Retry``: that one sees statuses only, and three of our
 providers say "later" or "never again" in the body (Wikipedia's ``maxlag`` inside a 200, AeroDataBox's monthly quota
 behind the same 429 as its rate limit, Open-Meteo's truncated body on a 200).
 """
 
+import datetime as dt
+import json
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, quote_plus
@@ -22,14 +26,15 @@ import tenacity
 import urllib3
 from pydantic import SecretStr
 from pyrate_limiter import Limiter, Rate
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter
 from requests_ratelimiter import LimiterSession
 
 from gans_pipeline.settings import ProviderSettings
+from gans_pipeline.sources.archive import Archive
+from gans_pipeline.sources.transport import Recording, Replaying, WholeAnswers
 
 CONNECT_TIMEOUT_S = 5.0
 ATTEMPTS = 4
-CHUNK_BYTES = 65536
 LONGEST_WAIT_S = 60.0
 """A provider that asks for a longer wait than this is left alone until the next refresh."""
 
@@ -69,10 +74,41 @@ class QuotaError(SourceError):
     kind = "quota"
 
 
+class BudgetError(SourceError):
+    """What we allow ourselves to spend at a provider is spent; nothing was asked."""
+
+    kind = "budget"
+
+
 class MalformedError(SourceError):
     """The provider answered, but not in the shape of its contract; the detail names where."""
 
     kind = "malformed"
+
+
+def spend_nothing(provider: str, units: float) -> None:
+    """Without a budget nothing is counted."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How providers are reached from here: what is the same for all of them.
+
+    ``archive`` keeps their answers under the name that ``source`` gives to a provider. With ``replayed`` (two points
+    in time) nobody is asked: the answers are those that came between them. Good answers that came after
+    ``reuse_since`` are not asked for again. ``spend`` is told provider and units before each call, and raises
+    :class:`BudgetError` if they are not to be spent; ``sleep`` waits for seconds.
+    """
+
+    user_agent: str
+    archive: Archive | None = None
+    source: Callable[[str], str] = str
+    replayed: tuple[dt.datetime, dt.datetime] | None = None
+    reuse_since: dt.datetime | None = None
+    spend: Callable[[str, float], None] = spend_nothing
+    sleep: Callable[[float], None] = lambda seconds: time.sleep(
+        seconds
+    )  # looked up when it is needed: tests do not wait
 
 
 class Http:
@@ -83,46 +119,80 @@ class Http:
     None to leave the judgement to the general rules (2xx is fine; 408, 425, 429 and 5xx are transient; the rest is
     permanent). ``secrets`` are query parameters and ``secret_headers`` headers that are sent and never shown; where
     there are any, redirects are not followed, because requests would take a header along to the host they name.
+    ``cost`` tells from the parameters what a call counts against the provider's limits, in its units. With
+    ``revalidates`` an answer that has not changed comes from the archive.
     """
 
     def __init__(
         self,
         provider: str,
         settings: ProviderSettings,
-        user_agent: str,
+        access: Access,
         *,
         headers: Mapping[str, str] | None = None,
         secrets: Mapping[str, SecretStr] | None = None,
         secret_headers: Mapping[str, SecretStr] | None = None,
         explain: Callable[[requests.Response], SourceError | None] = lambda _: None,
-        sleep: Callable[[float], None] | None = None,
+        cost: Callable[[Mapping[str, Any]], float] = lambda _: 1.0,
+        revalidates: bool = False,
     ) -> None:
         self.provider = provider
         self.settings = settings
+        self._access = access
         self._secrets = _revealed(secrets)
         revealed_headers = _revealed(secret_headers)
         self._hidden = _spellings([*self._secrets.values(), *revealed_headers.values()])
         _redaction.add(self._hidden)
         self._explain = explain
-        gate = _gate(settings)
-        self._slots = gate.slots
-        self._session = LimiterSession(
-            limiter=gate.limiter,
-            per_host=False,
-            bucket_name=provider,
-            limit_statuses=[],  # a 429 is judged below; the library would fill its bucket and block everyone
-        )
-        self._session.headers.update({"User-Agent": user_agent, **(headers or {}), **revealed_headers})
-        # By default a pool keeps ten connections; more requests at once would each open and drop one of their own.
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=settings.concurrency))
+        self._cost = cost
+        self._revalidates = revalidates
+        self._gate = _gate(settings)
+        self._session, self._adapter = self._make_session()
+        self._session.headers.update({"User-Agent": access.user_agent, **(headers or {}), **revealed_headers})
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_be_retried),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            stop=tenacity.stop_after_attempt(1 if access.replayed else ATTEMPTS),
             wait=_wait,
-            sleep=sleep or (lambda seconds: time.sleep(seconds)),  # looked up when it is needed: tests do not wait
+            sleep=access.sleep,
             reraise=True,
         )
+
+    def _make_session(self) -> tuple[requests.Session, BaseAdapter]:
+        archive, source = self._access.archive, self._access.source(self.provider)
+        adapter: BaseAdapter
+        if archive and self._access.replayed:
+            session = requests.Session()
+            since, until = self._access.replayed
+            adapter = Replaying(archive, source, asked=self._asked, since=since, until=until)
+        else:
+            session = LimiterSession(
+                limiter=self._gate.limiter,
+                per_host=False,
+                bucket_name=self.provider,
+                limit_statuses=[],  # a 429 is judged below; the library would fill its bucket and block everyone
+            )
+            within_s, connections = self.settings.timeout_s, self.settings.concurrency
+            if archive:
+                adapter = Recording(
+                    archive,
+                    source,
+                    asked=self._asked,
+                    hide=self._redact,
+                    revalidates=self._revalidates,
+                    reuse_since=self._access.reuse_since,
+                    within_s=within_s,
+                    connections=connections,
+                )
+            else:
+                adapter = WholeAnswers(within_s=within_s, connections=connections)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, adapter)
+        return session, adapter
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether the answers are kept."""
+        return self._access.archive is not None
 
     def get_json(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return the decoded JSON body, or None where the answer is 204 (no content)."""
@@ -132,6 +202,29 @@ class Http:
         """Return the body as text; one that is not UTF-8 is malformed, for names would be stored with holes in them."""
         return self._get(path, params, self._decode_text)
 
+    def archived_json(
+        self, path: str, params: Mapping[str, Any], holds: Callable[[Any, dt.datetime], bool]
+    ) -> Any | None:
+        """Return the newest archived answer to a request if it still holds, by what it says and when it came, or None.
+
+        For providers that tell by other means than ETags what has changed. A replay always takes the answer of its
+        own time, by :meth:`get_json`.
+        """
+        archive = self._access.archive
+        if archive is None or self._access.replayed:
+            return None
+        answer = archive.latest(self._access.source(self.provider), self._asked(self._request(path, params)))
+        if answer is None:
+            return None
+        try:
+            payload = archive.response(answer).json()
+        except (OSError, ValueError):  # damaged, or an answer that never was one
+            return None
+        if not holds(payload, answer.fetched_at):
+            return None
+        archive.confirm(answer)
+        return payload
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
@@ -139,40 +232,66 @@ class Http:
     def _get(
         self, path: str, params: Mapping[str, Any] | None, decode: Callable[[requests.Response], Decoded | SourceError]
     ) -> Decoded:
-        decoded: Decoded = self._retrying(self._attempt, path, params, decode)
+        if self._access.reuse_since and isinstance(self._adapter, Recording):
+            response = self._adapter.reused(self._request(path, params or {}))
+            if response is not None:
+                result = self._read(response, decode)
+                if not isinstance(result, SourceError):
+                    return result
+        decoded: Decoded = self._retrying(self._attempt, path, params or {}, decode)
         return decoded
 
     def _attempt(
-        self, path: str, params: Mapping[str, Any] | None, decode: Callable[[requests.Response], Decoded | SourceError]
+        self, path: str, params: Mapping[str, Any], decode: Callable[[requests.Response], Decoded | SourceError]
     ) -> Decoded:
-        failure: SourceError | None
+        if self._access.replayed:
+            result = self._ask(path, params, decode)
+        else:
+            is_up = True
+            self._gate.circuit.enter(self.provider)
+            try:
+                self._access.spend(self.provider, self._cost(params))
+                result = self._ask(path, params, decode)
+                is_up = not (isinstance(result, TransientError) and result.retry_after_s is None)
+            finally:
+                self._gate.circuit.leave(is_up=is_up)
+        if isinstance(result, SourceError):
+            # Raised where no exception is being handled: the library's holds the whole URL, and `raise … from None`
+            # only hides it from the traceback, while error trackers walk __context__.
+            result.detail = self._redact(result.detail)
+            result.args = (f"{self.provider}: {result.detail}",)
+            raise result
+        return result
+
+    def _ask(
+        self, path: str, params: Mapping[str, Any], decode: Callable[[requests.Response], Decoded | SourceError]
+    ) -> Decoded | SourceError:
         try:
-            with self._slots:
+            with self._gate.slots:
                 response = self._session.get(
                     self.settings.url + path,
-                    params={**(params or {}), **self._secrets},
+                    params={**params, **self._secrets},
                     timeout=(CONNECT_TIMEOUT_S, self.settings.timeout_s),
                     allow_redirects=not self._hidden,
-                    stream=True,
                 )
-                _read_body(response, self.settings.timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             # UnicodeError: a header that is not Latin-1, as a key that was pasted with an ellipsis
             detail = f"GET {path}: {type(error).__name__}: {error}"
             bad_request = isinstance(error, ValueError)  # what requests and Python say to a bad URL or header
-            failure = PermanentError(self.provider, detail) if bad_request else TransientError(self.provider, detail)
-        else:
-            failure = self._explain(response) or self._judge(response)
-            if failure is None:
-                result = decode(response)
-                if not isinstance(result, SourceError):
-                    return result
-                failure = result
-        # Raised outside the except clause: the library's exception holds the whole URL, and `raise … from None` only
-        # hides it from the traceback, while error trackers walk __context__.
-        failure.detail = self._redact(failure.detail)
-        failure.args = (f"{self.provider}: {failure.detail}",)
-        raise failure
+            return PermanentError(self.provider, detail) if bad_request else TransientError(self.provider, detail)
+        return self._read(response, decode)
+
+    def _read(
+        self, response: requests.Response, decode: Callable[[requests.Response], Decoded | SourceError]
+    ) -> Decoded | SourceError:
+        return self._explain(response) or self._judge(response) or decode(response)
+
+    def _request(self, path: str, params: Mapping[str, Any]) -> requests.PreparedRequest:
+        return requests.Request("GET", self.settings.url + path, params={**params, **self._secrets}).prepare()
+
+    def _asked(self, request: requests.PreparedRequest) -> str:
+        """Return how the archive calls a request: without keys, and the same at whatever address the provider is."""
+        return self._redact(f"{request.method} {(request.url or '').removeprefix(self.settings.url)}")
 
     def _judge(self, response: requests.Response) -> SourceError | None:
         if 200 <= response.status_code < 300:
@@ -201,21 +320,6 @@ class Http:
         for secret in self._hidden:
             text = text.replace(secret, "***")
         return text
-
-
-def _read_body(response: requests.Response, within_s: float) -> None:
-    """Read the body, or raise if it is not whole in time.
-
-    The time-out of requests is for each read: a server that sends a byte every 20 seconds would never meet it.
-    """
-    began = time.monotonic()
-    body = bytearray()
-    with response:
-        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-            body += chunk
-            if time.monotonic() - began > within_s:
-                raise requests.ReadTimeout(f"the body is not whole after {within_s:g} seconds, {len(body)} bytes came")
-    response._content = bytes(body)  # where requests itself keeps it
 
 
 def describe(response: requests.Response) -> str:
@@ -253,11 +357,61 @@ def _wait(state: tenacity.RetryCallState) -> float:
     return max(asked or 0.0, _backoff(state))
 
 
+class _Circuit:
+    """Leaves a provider alone that is down: after ten failures in a row one call at a time tries whether it is back.
+
+    The others wait in line for the first three trials, about a minute in all, for what a short outage withholds can
+    still be had. Then they fail at once for five minutes: 300 cities would each wait for their own time-outs.
+    """
+
+    FAILURES = 10
+    CLOSED_S: tuple[float, ...] = (5, 15, 45, 300)
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._failures = 0  # in a row
+        self._trials = 0  # that failed
+        self._trying: int | None = None  # the thread that may ask although the rest may not
+        self._next_trial_at = 0.0
+
+    def enter(self, provider: str) -> None:
+        """Return when the provider may be asked; raises :class:`TransientError` where that is too far off."""
+        with self._changed:
+            while self._failures >= self.FAILURES:
+                wait_s = self._next_trial_at - time.monotonic()
+                if wait_s > LONGEST_WAIT_S:
+                    reason = f"not asked: it is down, {self._failures} calls in a row failed"
+                    raise TransientError(
+                        provider, f"{reason}; it is asked again in {wait_s:.0f} s", retry_after_s=wait_s
+                    )
+                if wait_s <= 0 and self._trying is None:
+                    self._trying = threading.get_ident()
+                    return
+                self._changed.wait(max(wait_s, 1))
+
+    def leave(self, *, is_up: bool) -> None:
+        """Tell what came of the call: whether the provider answered as one that is up."""
+        with self._changed:
+            was_trial = self._trying == threading.get_ident()
+            if was_trial:
+                self._trying = None
+            if is_up:
+                self._failures = self._trials = 0
+            else:
+                self._failures += 1
+                if was_trial or self._failures == self.FAILURES:
+                    closed_s = self.CLOSED_S[min(self._trials, len(self.CLOSED_S) - 1)]
+                    self._next_trial_at = time.monotonic() + closed_s
+                    self._trials += 1
+            self._changed.notify_all()
+
+
 class _Gate(NamedTuple):
     """What all clients of one address in this process share: the limits are the provider's, not a client's."""
 
     limiter: Limiter
     slots: threading.BoundedSemaphore
+    circuit: _Circuit
 
 
 _gates: dict[tuple[str, float, float | None, int], _Gate] = {}
@@ -269,7 +423,7 @@ def _gate(settings: ProviderSettings) -> _Gate:
     with _gates_lock:
         if key not in _gates:
             limiter = Limiter(_rates(settings.per_second, settings.per_minute))
-            _gates[key] = _Gate(limiter, threading.BoundedSemaphore(settings.concurrency))
+            _gates[key] = _Gate(limiter, threading.BoundedSemaphore(settings.concurrency), _Circuit())
         return _gates[key]
 
 
@@ -296,12 +450,16 @@ def _revealed(secrets: Mapping[str, SecretStr] | None) -> dict[str, str]:
 
 def _spellings(secrets: list[str]) -> tuple[str, ...]:
     """Return the secrets as they may stand in a URL, a header or a body, the longest first."""
-    spelled = {spell(secret) for secret in secrets if secret for spell in (str, quote, quote_plus, _escaped)}
+    spelled = {spell(secret) for secret in secrets if secret for spell in (str, quote, quote_plus, _escaped, _in_json)}
     return tuple(sorted(spelled, key=len, reverse=True))
 
 
 def _escaped(secret: str) -> str:
     return repr(secret)[1:-1]
+
+
+def _in_json(secret: str) -> str:
+    return json.dumps(secret)[1:-1]
 
 
 class _Redaction(logging.Filter):

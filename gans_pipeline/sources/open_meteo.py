@@ -5,7 +5,7 @@ Free without a key where the use is not commercial; CC BY 4.0, "Weather data by 
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from pydantic import Field
 from gans_pipeline.settings import ProviderSettings
 from gans_pipeline.sources.forecast import STEP_S, STEPS, Conditions, forecast_frame
 from gans_pipeline.sources.http import (
+    Access,
     Http,
     MalformedError,
     QuotaError,
@@ -202,14 +203,22 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
+def weight(params: Mapping[str, Any]) -> float:
+    """Return what a call for one place counts against the provider's limits: more than 1 for many variables or days."""
+    variables = sum(len(str(params[group]).split(",")) for group in ("hourly", "current") if group in params) / 10
+    return max(1.0, variables, variables * int(params.get("forecast_days", 7)) / 14)
+
+
 class OpenMeteo:
     """The client; the key is needed only for the paid host."""
 
     name = NAME
+    units_per_forecast = max(1.0, (len(_UNITS) + 1) / 10)
+    """By :func:`weight`."""
 
-    def __init__(self, settings: ProviderSettings, user_agent: str) -> None:
+    def __init__(self, settings: ProviderSettings, access: Access) -> None:
         secrets = {"apikey": settings.key} if settings.key else None
-        self._http = Http(NAME, settings, user_agent, secrets=secrets, explain=_explain)
+        self._http = Http(NAME, settings, access, secrets=secrets, explain=_explain, cost=weight)
 
     def forecast(self, latitude: float, longitude: float) -> pd.DataFrame:
         """Return the next 40 steps for a place (degrees north and east); raises :class:`SourceError`."""

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 from gans_pipeline.settings import ProviderSettings
 from gans_pipeline.sources.forecast import STEP_S, STEPS, Conditions, forecast_frame
 from gans_pipeline.sources.http import (
+    Access,
     Http,
     MalformedError,
     PermanentError,
@@ -121,9 +122,10 @@ class OpenWeatherMap:
     """The client; raises :class:`PermanentError` when it is made without a key."""
 
     name = NAME
+    units_per_forecast = 1.0
 
-    def __init__(self, settings: ProviderSettings, user_agent: str) -> None:
-        self._http = Http(NAME, settings, user_agent, secrets={"appid": _required_key(settings.key)}, explain=_explain)
+    def __init__(self, settings: ProviderSettings, access: Access) -> None:
+        self._http = Http(NAME, settings, access, secrets={"appid": _required_key(settings.key)}, explain=_explain)
 
     def forecast(self, latitude: float, longitude: float) -> pd.DataFrame:
         """Return the next 40 steps for a place (degrees north and east); raises :class:`SourceError`."""

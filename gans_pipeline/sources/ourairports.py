@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gans_pipeline.settings import ProviderSettings
-from gans_pipeline.sources.http import Http, MalformedError
+from gans_pipeline.sources.http import Access, Http, MalformedError
 from gans_pipeline.sources.payloads import COUNTRY, IATA, ICAO, code, fitting_text, rows_to_frame, shortened
 from gans_pipeline.tables import airports
 
@@ -128,13 +128,14 @@ class OurAirports:
     """The client; there is no key and no limit beyond good manners: once a day."""
 
     name = NAME
+    file = "airports.csv"
 
-    def __init__(self, settings: ProviderSettings, user_agent: str) -> None:
-        self._http = Http(NAME, settings, user_agent)
+    def __init__(self, settings: ProviderSettings, access: Access) -> None:
+        self._http = Http(NAME, settings, access, revalidates=True)
 
     def airports(self) -> pd.DataFrame:
         """Return the airports of the world that have scheduled service; raises :class:`SourceError`."""
-        frame = parse_airports(self._http.get_text("/airports.csv"))
+        frame = parse_airports(self._http.get_text(f"/{self.file}"))
         if frame.empty:
             raise MalformedError(NAME, "no airport in the world has scheduled service: the file has changed its words")
         return frame

@@ -4,7 +4,9 @@ Text of Wikipedia is CC BY-SA 4.0; the revision goes with every value. Here belo
 that is not a page means; reading them belongs into ``wikipedia_list`` and ``wikipedia_article``.
 """
 
-from collections.abc import Callable, Mapping
+import datetime as dt
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,14 +14,28 @@ import pandas as pd
 import requests
 
 from gans_pipeline.settings import ProviderSettings
-from gans_pipeline.sources.http import Http, PermanentError, SourceError, TransientError, describe, retry_after_s
+from gans_pipeline.sources.http import (
+    Access,
+    Http,
+    PermanentError,
+    SourceError,
+    TransientError,
+    describe,
+    retry_after_s,
+)
 from gans_pipeline.sources.wikipedia_article import Article, parse_article
 from gans_pipeline.sources.wikipedia_list import parse_largest_cities
-from gans_pipeline.sources.wikipedia_pages import PROVIDER, api_error
+from gans_pipeline.sources.wikipedia_pages import PROVIDER, PageState, api_error, page_states
+
+_log = logging.getLogger(__name__)
 
 LIST_TITLE = "List of largest cities"
 MAXLAG_S = 5
 """Wikimedia asks robots to stand back when its database replicas lag by more than this."""
+
+TITLES_PER_CALL = 50
+_API = "/w/api.php"
+_ASKED = {"redirects": 1, "format": "json", "formatversion": 2, "maxlag": MAXLAG_S}
 
 
 class Wikipedia:
@@ -27,13 +43,31 @@ class Wikipedia:
 
     name = PROVIDER
 
-    def __init__(
-        self, settings: ProviderSettings, user_agent: str, *, sleep: Callable[[float], None] | None = None
-    ) -> None:
-        self._http = Http(self.name, settings, user_agent, explain=_explain, sleep=sleep)
+    def __init__(self, settings: ProviderSettings, access: Access) -> None:
+        self._http = Http(self.name, settings, access, explain=_explain, revalidates=True)
+        self._states: dict[str, PageState] = {}
+
+    def look_up(self, titles: Sequence[str]) -> None:
+        """Ask what state articles are in, 50 at a time: those that the archive has in that state are not fetched again.
+
+        Without an archive nothing is asked; without an answer they are fetched.
+        """
+        if not self._http.is_archived:
+            return
+        for start in range(0, len(titles), TITLES_PER_CALL):
+            some = titles[start : start + TITLES_PER_CALL]
+            try:
+                payload = self._http.get_json(
+                    _API, {"action": "query", "prop": "info", "titles": "|".join(some), **_ASKED}
+                )
+                self._states |= page_states(payload, some)
+            except SourceError as error:
+                _log.warning("all articles are fetched, changed or not: %s", error)
+                return
 
     def largest_cities(self) -> pd.DataFrame:
         """Return the 'List of largest cities' as :func:`parse_largest_cities` does."""
+        self.look_up([LIST_TITLE])
         return parse_largest_cities(self._parse(LIST_TITLE))
 
     def article(self, title: str) -> Article:
@@ -45,19 +79,13 @@ class Wikipedia:
         self._http.close()
 
     def _parse(self, title: str, **extra: int) -> Any:
-        return self._http.get_json(
-            "/w/api.php",
-            {
-                "action": "parse",
-                "page": title,
-                "prop": "text|revid|properties",
-                "redirects": 1,
-                "format": "json",
-                "formatversion": 2,
-                "maxlag": MAXLAG_S,
-                **extra,
-            },
-        )
+        params = {"action": "parse", "page": title, "prop": "text|revid|properties", **_ASKED, **extra}
+        state = self._states.get(title)
+
+        def holds(payload: Any, fetched_at: dt.datetime) -> bool:
+            return state is not None and state.is_that_of(payload, fetched_at)
+
+        return self._http.archived_json(_API, params, holds) or self._http.get_json(_API, params)
 
 
 def _explain(response: requests.Response) -> SourceError | None:

@@ -5,9 +5,10 @@ with the skin, Parsoid's HTML, bare infoboxes. What the list of the largest citi
 ``wikipedia_list`` and ``wikipedia_article``; the grammar of a single line of text into ``wikipedia_grammar``.
 """
 
+import datetime as dt
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -30,6 +31,50 @@ class Page(NamedTuple):
     revision: int | None
     wikidata_id: int | None
     is_disambiguation: bool
+
+
+class PageState(NamedTuple):
+    """What changes whenever a page does: its revision, and when it was last rendered anew.
+
+    A template that it includes, as Germany's populations, changes the page without a new revision.
+    """
+
+    revision: int
+    touched: dt.datetime
+
+    def is_that_of(self, payload: Any, fetched_at: dt.datetime) -> bool:
+        """Tell whether an answer of ``action=parse`` that came at a time shows the page in this state."""
+        parsed = payload.get("parse") if isinstance(payload, Mapping) else None
+        return isinstance(parsed, Mapping) and parsed.get("revid") == self.revision and self.touched <= fetched_at
+
+
+def page_states(payload: Any, titles: Iterable[str]) -> dict[str, PageState]:
+    """Return the states of pages by the titles that ``action=query&prop=info`` was asked for.
+
+    Titles that lead nowhere are left out. Raises :class:`MalformedError` for what is no such answer.
+    """
+    query = payload.get("query") if isinstance(payload, Mapping) else None
+    pages = query.get("pages") if isinstance(query, Mapping) else None
+    if not isinstance(query, Mapping) or not isinstance(pages, list):
+        raise MalformedError(PROVIDER, "no list 'query.pages' in the answer")
+    states: dict[str, PageState] = {}
+    for page in pages:
+        try:
+            touched = dt.datetime.fromisoformat(page["touched"])
+            states[page["title"]] = PageState(int(page["lastrevid"]), touched.astimezone(dt.UTC))
+        except (KeyError, TypeError, ValueError):
+            continue
+    found = {}
+    for title in titles:
+        target = title
+        for steps in ("normalized", "redirects"):
+            rows = query.get(steps)
+            for row in rows if isinstance(rows, list) else []:
+                if isinstance(row, Mapping) and row.get("from") == target:
+                    target = str(row.get("to"))
+        if target in states:
+            found[title] = states[target]
+    return found
 
 
 def api_error(error: Any, page: str) -> SourceError:

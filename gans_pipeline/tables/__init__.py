@@ -7,6 +7,7 @@ derived from here; nothing about a column is declared anywhere else.
 from gans_pipeline.tables.base import metadata
 from gans_pipeline.tables.flights import arrivals, physical_arrivals
 from gans_pipeline.tables.geo import airports, cities, city_airports, current_populations, populations
+from gans_pipeline.tables.usage import api_usage
 from gans_pipeline.tables.weather import latest_weather_forecasts, weather_forecasts
 
 VIEWS = (current_populations, latest_weather_forecasts, physical_arrivals)
@@ -14,6 +15,7 @@ VIEWS = (current_populations, latest_weather_forecasts, physical_arrivals)
 __all__ = [
     "VIEWS",
     "airports",
+    "api_usage",
     "arrivals",
     "cities",
     "city_airports",

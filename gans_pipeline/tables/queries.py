@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from gans_pipeline.storage.engine import display_url
-from gans_pipeline.tables import airports, cities, metadata
+from gans_pipeline.tables import airports, api_usage, cities, metadata
 
 
 def contents(engine: Engine) -> dict[str, dict[str, Any]]:
@@ -28,6 +28,18 @@ def cities_without(engine: Engine, table: sa.Table) -> dict[int, str]:
     )
     with engine.connect() as connection:
         return {row.city_id: row.name for row in connection.execute(query.order_by(cities.c.city_id))}
+
+
+def people_by_city(engine: Engine) -> dict[int, int]:
+    """Return the current population of each city that has one."""
+    with engine.connect() as connection:
+        return {row.city_id: row.people for row in connection.execute(sa.text("SELECT * FROM current_populations"))}
+
+
+def usage(engine: Engine) -> dict[tuple[str, str], float]:
+    """Return the units that were spent or set aside, by provider and period."""
+    with engine.connect() as connection:
+        return {(row.provider, row.period): row.units for row in connection.execute(sa.select(api_usage))}
 
 
 def is_empty(engine: Engine, table: sa.Table) -> bool:

@@ -9,6 +9,7 @@ from gans_pipeline import tables
 from gans_pipeline.collect import geo
 from gans_pipeline.collect.outcome import NothingCollectedError
 from gans_pipeline.collect.sources import Sources
+from gans_pipeline.settings import Settings
 from gans_pipeline.sources.http import PermanentError
 from gans_pipeline.storage.frames import problems
 from gans_pipeline.storage.writer import ScopedFrame
@@ -122,14 +123,17 @@ def test_distances_are_great_circles() -> None:
     assert distances[1, 2] == pytest.approx(21.1, abs=0.1)
 
 
+WITHIN_60_KM = Sources(Settings(airport_radius_km=60))
+
+
 def test_a_namesake_on_another_continent_is_not_the_citys_airport() -> None:
     cities = places(London=(51.507, -0.128))
     airports = places(EGLC=(51.505, 0.055), FAEL=(-33.0356, 27.8259))  # London City; East London in South Africa
-    assert geo.join_city_airports(cities, airports, radius_km=60).frame["icao"].tolist() == ["EGLC"]
+    assert geo.join_city_airports(WITHIN_60_KM, cities, airports).frame["icao"].tolist() == ["EGLC"]
 
 
 def test_a_city_without_an_airport_is_in_the_scope_so_that_old_ones_go() -> None:
-    joined = geo.join_city_airports(places(Oasis=(24.0, 10.0)), places(EGLC=(51.505, 0.055)), radius_km=60)
+    joined = geo.join_city_airports(WITHIN_60_KM, places(Oasis=(24.0, 10.0)), places(EGLC=(51.505, 0.055)))
     assert isinstance(joined.data, ScopedFrame)
     assert joined.frame.empty
     assert joined.data.scope["city_id"].tolist() == [0]

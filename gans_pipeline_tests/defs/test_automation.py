@@ -26,6 +26,7 @@ SCHEDULES = {
     "airports_monthly": ("0 2 1 * *", {"airports", "city_airports"}),
     "forecasts_every_3_hours": ("10 */3 * * *", {"weather_forecasts"}),
     "arrivals_every_evening": ("0 18 * * *", {"arrivals"}),
+    "archive_retention_daily": ("30 0 * * *", set()),
 }
 
 
@@ -49,7 +50,7 @@ def test_a_schedule_asks_for_one_run_of_its_assets(name: str) -> None:
         ticked = schedule.evaluate_tick(context)
     assert len(ticked.run_requests or ()) == 1
     job = repository.get_job(schedule.job_name)
-    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == SCHEDULES[name][1]
+    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == SCHEDULES[name][1], name
 
 
 def test_the_evening_schedule_asks_for_each_airports_own_tomorrow() -> None:

@@ -10,7 +10,7 @@ from gans_pipeline.sandbox.geography import World, build_world
 from gans_pipeline.sandbox.wikipedia import Encyclopedia
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.aerodatabox import AeroDataBox
-from gans_pipeline.sources.http import QuotaError, TransientError
+from gans_pipeline.sources.http import Access, QuotaError, TransientError
 from gans_pipeline.sources.open_meteo import OpenMeteo
 from gans_pipeline.sources.openweathermap import OpenWeatherMap
 from gans_pipeline.sources.ourairports import OurAirports
@@ -26,7 +26,7 @@ def settings(sandbox: Sandbox) -> Settings:
 
 
 def test_every_city_is_read_back_as_it_was(settings: Settings, world: World) -> None:
-    wikipedia = Wikipedia(settings.wikipedia, settings.user_agent)
+    wikipedia = Wikipedia(settings.wikipedia, Access(settings.user_agent))
     listed = wikipedia.largest_cities()
     assert len(listed) == CITIES
     for city in world.cities:
@@ -53,8 +53,8 @@ def _steps(frame: pd.DataFrame) -> Any:
 
 
 def test_both_weather_services_tell_of_the_same_steps(settings: Settings, world: World) -> None:
-    steps = OpenWeatherMap(settings.openweathermap, settings.user_agent)
-    hours = OpenMeteo(settings.open_meteo, settings.user_agent)
+    steps = OpenWeatherMap(settings.openweathermap, Access(settings.user_agent))
+    hours = OpenMeteo(settings.open_meteo, Access(settings.user_agent))
     for city in world.cities[:8]:
         one, two = (client.forecast(city.latitude, city.longitude) for client in (steps, hours))
         assert len(one) == 40
@@ -65,8 +65,10 @@ def test_both_weather_services_tell_of_the_same_steps(settings: Settings, world:
 
 def test_both_sources_of_airports_know_those_of_a_city(settings: Settings, world: World) -> None:
     london = world.by_title["London"]
-    everywhere = OurAirports(settings.ourairports, settings.user_agent).airports()
-    near = AeroDataBox(settings.aerodatabox, settings.user_agent).airports_near(london.latitude, london.longitude, 60)
+    everywhere = OurAirports(settings.ourairports, Access(settings.user_agent)).airports()
+    near = AeroDataBox(settings.aerodatabox, Access(settings.user_agent)).airports_near(
+        london.latitude, london.longitude, 60
+    )
     assert {"EGLL", "EGKK", "EGSS", "EGGW", "EGLC"} <= set(near["icao"]) & set(everywhere["icao"])
     scheduled = {airport.icao for airport in world.airports.values() if airport.scheduled_service}
     assert set(everywhere["icao"]) <= scheduled
@@ -75,7 +77,7 @@ def test_both_sources_of_airports_know_those_of_a_city(settings: Settings, world
 
 @pytest.mark.parametrize(("icao", "fewest"), [("EGLL", 200), ("KJFK", 150)])
 def test_a_day_of_arrivals_is_read(settings: Settings, icao: str, fewest: int) -> None:
-    arrivals = AeroDataBox(settings.aerodatabox, settings.user_agent).arrivals(icao, dt.date(2026, 11, 23))
+    arrivals = AeroDataBox(settings.aerodatabox, Access(settings.user_agent)).arrivals(icao, dt.date(2026, 11, 23))
     assert len(arrivals) > fewest
     assert {"IsOperator", "IsCodeshared"} <= set(arrivals["codeshare_status"])
     assert not arrivals.duplicated(["airport_icao", "flight_number", "scheduled_at"]).any()
@@ -85,6 +87,6 @@ def test_a_used_up_plan_and_lagging_replicas_are_understood(sandbox: Sandbox, se
 
     sandbox.put("limits", {"aerodatabox": {"units_per_month": 1}, "wikipedia": {"lag_s": 9}})
     with pytest.raises(QuotaError):
-        AeroDataBox(settings.aerodatabox, settings.user_agent).arrivals("EGLL", dt.date(2026, 11, 23))
+        AeroDataBox(settings.aerodatabox, Access(settings.user_agent)).arrivals("EGLL", dt.date(2026, 11, 23))
     with pytest.raises(TransientError):
-        Wikipedia(settings.wikipedia, settings.user_agent, sleep=lambda _: None).article("London")
+        Wikipedia(settings.wikipedia, Access(settings.user_agent, sleep=lambda _: None)).article("London")

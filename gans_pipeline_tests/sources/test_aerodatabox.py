@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from gans_pipeline.settings import ProviderSettings
 from gans_pipeline.sources.aerodatabox import AeroDataBox, parse_airports, parse_arrivals
-from gans_pipeline.sources.http import MalformedError, PermanentError, QuotaError, SourceError, TransientError
+from gans_pipeline.sources.http import Access, MalformedError, PermanentError, QuotaError, SourceError, TransientError
 from gans_pipeline.tables import airports, arrivals
 from gans_pipeline_tests.sources.local_provider import USER_AGENT, Answer, LocalProvider, as_json, local_provider
 from gans_pipeline_tests.sources.mutations import mutated
@@ -380,7 +380,7 @@ def provider() -> Iterator[LocalProvider]:
 
 
 def client(provider: LocalProvider, waits: list[float] | None = None) -> AeroDataBox:
-    made = AeroDataBox(provider.settings(key=SecretStr("0123456789abcdef")), USER_AGENT)
+    made = AeroDataBox(provider.settings(key=SecretStr("0123456789abcdef")), Access(USER_AGENT))
     made._http._retrying.sleep = (waits if waits is not None else []).append
     return made
 
@@ -492,14 +492,14 @@ def test_api_market_takes_the_key_in_its_own_header() -> None:
     market = ProviderSettings(
         url="https://prod.api.market/api/v1/aedbx/aerodatabox", per_second=1, key=SecretStr("k3y")
     )
-    headers = AeroDataBox(market, USER_AGENT)._http._session.headers
+    headers = AeroDataBox(market, Access(USER_AGENT))._http._session.headers
     assert headers["x-api-market-key"] == "k3y"
     assert not any(name.lower().startswith("x-rapidapi") for name in headers)
 
 
 def test_without_a_key_it_says_which_variable_to_set(provider: LocalProvider) -> None:
     with pytest.raises(PermanentError, match=r"GANS_AERODATABOX_KEY .*https://"):
-        AeroDataBox(provider.settings(), USER_AGENT)
+        AeroDataBox(provider.settings(), Access(USER_AGENT))
 
 
 def failing(provider: LocalProvider, answer: Answer) -> tuple[SourceError, list[float]]:

@@ -21,8 +21,9 @@ from pydantic import SecretStr
 from gans_pipeline.settings import ProviderSettings, Settings
 from gans_pipeline.sources.http import (
     ATTEMPTS,
-    CHUNK_BYTES,
     LONGEST_WAIT_S,
+    Access,
+    BudgetError,
     Http,
     MalformedError,
     PermanentError,
@@ -31,6 +32,7 @@ from gans_pipeline.sources.http import (
     TransientError,
     _rates,
 )
+from gans_pipeline.sources.transport import CHUNK_BYTES
 from gans_pipeline_tests.sources.local_provider import USER_AGENT, Answer, LocalProvider, as_json, local_provider
 
 KEY = "s3cret/key+with ümlaut"
@@ -48,7 +50,7 @@ def waits() -> list[float]:
 
 
 def client(provider: LocalProvider, waits: list[float], **settings: object) -> Http:
-    return Http("test", provider.settings(**settings), USER_AGENT, sleep=waits.append)
+    return Http("test", provider.settings(**settings), Access(USER_AGENT, sleep=waits.append))
 
 
 def failure(http: Http, path: str = "/data") -> SourceError:
@@ -133,7 +135,7 @@ def test_a_wait_beyond_measure_is_left_to_the_next_refresh(provider: LocalProvid
 
 def test_a_used_up_quota_is_not_asked_again(provider: LocalProvider, waits: list[float]) -> None:
     provider.answers = [Answer(429)]
-    http = Http("test", provider.settings(), USER_AGENT, explain=lambda _: QuotaError("test", "used up"))
+    http = Http("test", provider.settings(), Access(USER_AGENT), explain=lambda _: QuotaError("test", "used up"))
     assert isinstance(failure(http), QuotaError)
     assert len(provider.asked) == 1
 
@@ -191,7 +193,7 @@ def test_a_server_that_takes_no_connection_is_a_transient_failure(
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         settings = ProviderSettings(url=f"http://127.0.0.1:{listener.getsockname()[1]}", per_second=1000)
-        error = failure(Http("test", settings, USER_AGENT, sleep=waits.append))
+        error = failure(Http("test", settings, Access(USER_AGENT, sleep=waits.append)))
     assert isinstance(error, TransientError)
     assert "ConnectTimeout" in str(error)
     assert len(waits) == ATTEMPTS - 1
@@ -200,7 +202,7 @@ def test_a_server_that_takes_no_connection_is_a_transient_failure(
 def test_nobody_listening_is_a_transient_failure(waits: list[float]) -> None:
     with local_provider() as gone:
         settings = gone.settings()
-    assert isinstance(failure(Http("test", settings, USER_AGENT, sleep=waits.append)), TransientError)
+    assert isinstance(failure(Http("test", settings, Access(USER_AGENT, sleep=waits.append))), TransientError)
     assert len(waits) == ATTEMPTS - 1
 
 
@@ -287,7 +289,7 @@ def test_the_limits_of_every_provider_are_accepted(name: str) -> None:
     settings: ProviderSettings = getattr(Settings(), name)
     for before, after in pairwise(_rates(settings.per_second, settings.per_minute)):
         assert before.limit < after.limit
-    Http(name, settings, USER_AGENT).close()
+    Http(name, settings, Access(USER_AGENT)).close()
 
 
 def test_a_limit_that_is_not_reached_costs_nearly_nothing(provider: LocalProvider, waits: list[float]) -> None:
@@ -304,7 +306,7 @@ SECRET_PLACES = ["query", "header"]
 
 def secretive(provider: LocalProvider, place: str) -> Http:
     secret = {"secrets" if place == "query" else "secret_headers": {"appid": SecretStr(KEY)}}
-    return Http("test", provider.settings(), USER_AGENT, sleep=lambda _: None, **secret)  # type: ignore[arg-type]
+    return Http("test", provider.settings(), Access(USER_AGENT, sleep=lambda _: None), **secret)  # type: ignore[arg-type]
 
 
 def everything_told(error: BaseException) -> str:
@@ -367,7 +369,9 @@ def test_the_key_does_not_reach_the_log_of_an_answer(provider: LocalProvider, ca
 
 
 def test_a_key_that_no_header_can_hold_is_refused_without_telling_it(provider: LocalProvider) -> None:
-    http = Http("test", provider.settings(), USER_AGENT, secret_headers={"X-Key": SecretStr("s3cret…\nand more")})
+    http = Http(
+        "test", provider.settings(), Access(USER_AGENT), secret_headers={"X-Key": SecretStr("s3cret…\nand more")}
+    )
     error = failure(http)
     assert isinstance(error, PermanentError)
     assert "s3cret" not in everything_told(error)
@@ -375,7 +379,9 @@ def test_a_key_that_no_header_can_hold_is_refused_without_telling_it(provider: L
 
 
 def test_blanks_around_a_key_are_not_sent(provider: LocalProvider) -> None:
-    Http("test", provider.settings(), USER_AGENT, secret_headers={"X-Key": SecretStr(" s3cret\n")}).get_json("/data")
+    Http("test", provider.settings(), Access(USER_AGENT), secret_headers={"X-Key": SecretStr(" s3cret\n")}).get_json(
+        "/data"
+    )
     assert provider.asked[0].headers["X-Key"] == "s3cret"
 
 
@@ -384,7 +390,7 @@ def test_a_key_does_not_follow_a_redirect(provider: LocalProvider, place: str) -
     with local_provider() as elsewhere:
         provider.answers = [Answer(302, b"", {"Location": f"{elsewhere.url}/caught"})]
         if place == "header":
-            http = Http("test", provider.settings(), USER_AGENT, secret_headers={"X-Key": SecretStr("s3cret")})
+            http = Http("test", provider.settings(), Access(USER_AGENT), secret_headers={"X-Key": SecretStr("s3cret")})
         else:
             http = secretive(provider, place)
         error = failure(http)
@@ -402,5 +408,70 @@ def test_an_explanation_may_not_tell_the_key_either(provider: LocalProvider) -> 
     def explain(response: requests.Response) -> SourceError:
         return PermanentError("test", f"refused: {response.url}")
 
-    http = Http("test", provider.settings(), USER_AGENT, secrets={"appid": SecretStr(KEY)}, explain=explain)
+    http = Http("test", provider.settings(), Access(USER_AGENT), secrets={"appid": SecretStr(KEY)}, explain=explain)
     assert_secret(everything_told(failure(http)))
+
+
+# A provider that is down
+
+
+def test_a_provider_that_is_down_is_left_alone_after_three_trials(provider: LocalProvider, waits: list[float]) -> None:
+    provider.answers = [Answer(503, b"down")]
+    http = client(provider, waits)
+    errors = [failure(http) for _ in range(30)]
+    assert all(isinstance(error, TransientError) for error in errors)
+    assert len(provider.asked) == 13  # ten in a row, and three trials
+    assert "not asked: it is down, 13 calls in a row failed; it is asked again in 300 s" in str(errors[-1])
+    assert len(waits) < 13  # what was not asked is not retried
+
+
+def test_what_waits_for_a_provider_that_comes_back_is_had(provider: LocalProvider, waits: list[float]) -> None:
+    all_of_them = threading.Barrier(8)
+    together = Answer(503, b"down", before=lambda: all_of_them.wait(10))
+    provider.answers = [*[together] * 16, Answer(503, b"still down"), as_json({"fine": True})]
+    http = client(provider, waits)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: http.get_json("/data"), range(40)))
+    assert answers == [{"fine": True}] * 40
+    assert len(provider.asked) == 16 + 1 + 40  # one trial at a time
+
+
+def test_refusals_and_rate_limits_do_not_count_as_being_down(provider: LocalProvider, waits: list[float]) -> None:
+    provider.answers = [as_json({"message": "no"}, 404)]
+    http = client(provider, waits)
+    for _ in range(30):
+        failure(http)
+    assert len(provider.asked) == 30
+    provider.answers = [Answer(429, headers={"Retry-After": "0"})]
+    for _ in range(10):
+        failure(http)
+    assert len(provider.asked) == 30 + 10 * ATTEMPTS
+
+
+def test_one_provider_that_is_down_does_not_close_another(provider: LocalProvider, waits: list[float]) -> None:
+    provider.answers = [Answer(503, b"down")]
+    for _ in range(5):
+        failure(client(provider, waits))
+    with local_provider() as other:
+        assert client(other, waits).get_json("/data") == {}
+
+
+def test_a_call_is_counted_before_it_is_made_and_so_is_every_retry(provider: LocalProvider) -> None:
+    spent: list[tuple[str, float, int]] = []
+    access = Access(
+        USER_AGENT,
+        spend=lambda name, units: spent.append((name, units, len(provider.asked))),
+        sleep=lambda _: None,
+    )
+    provider.answers = [Answer(500), as_json({})]
+    Http("test", provider.settings(), access, cost=lambda params: params["places"]).get_json("/data", {"places": 2})
+    assert spent == [("test", 2, 0), ("test", 2, 1)]
+
+
+def test_what_the_budget_does_not_cover_is_not_asked(provider: LocalProvider) -> None:
+    def refuse(name: str, units: float) -> None:
+        raise BudgetError(name, "spent")
+
+    with pytest.raises(BudgetError):
+        Http("test", provider.settings(), Access(USER_AGENT, spend=refuse)).get_json("/data")
+    assert provider.asked == []

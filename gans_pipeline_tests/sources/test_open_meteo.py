@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from pydantic import SecretStr
 
-from gans_pipeline.sources.http import MalformedError, PermanentError, QuotaError, SourceError, TransientError
+from gans_pipeline.sources.http import Access, MalformedError, PermanentError, QuotaError, SourceError, TransientError
 from gans_pipeline.sources.open_meteo import OpenMeteo, parse_forecast
 from gans_pipeline.sources.openweathermap import parse_forecast as parse_openweathermap
 from gans_pipeline_tests.sources.local_provider import USER_AGENT, Answer, LocalProvider, as_json, local_provider
@@ -282,7 +282,7 @@ def provider() -> Iterator[LocalProvider]:
 
 
 def client(provider: LocalProvider, waits: list[float], **settings: Any) -> OpenMeteo:
-    made = OpenMeteo(provider.settings(**settings), USER_AGENT)
+    made = OpenMeteo(provider.settings(**settings), Access(USER_AGENT))
     made._http._retrying.sleep = waits.append
     return made
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from pydantic import SecretStr
 
-from gans_pipeline.sources.http import MalformedError, PermanentError, TransientError
+from gans_pipeline.sources.http import Access, MalformedError, PermanentError, TransientError
 from gans_pipeline.sources.openweathermap import OpenWeatherMap, parse_forecast
 from gans_pipeline.tables import weather_forecasts
 from gans_pipeline_tests.sources.local_provider import USER_AGENT, LocalProvider, as_json, local_provider
@@ -205,7 +205,7 @@ def provider() -> Iterator[LocalProvider]:
 
 
 def client(provider: LocalProvider) -> OpenWeatherMap:
-    return OpenWeatherMap(provider.settings(key=SecretStr("0123456789abcdef")), USER_AGENT)
+    return OpenWeatherMap(provider.settings(key=SecretStr("0123456789abcdef")), Access(USER_AGENT))
 
 
 def test_the_client_asks_for_metric_units_at_the_place(provider: LocalProvider) -> None:
@@ -223,7 +223,7 @@ def test_the_client_asks_for_metric_units_at_the_place(provider: LocalProvider) 
 
 def test_without_a_key_it_says_which_variable_to_set(provider: LocalProvider) -> None:
     with pytest.raises(PermanentError, match=r"GANS_OPENWEATHERMAP_KEY .*https://"):
-        OpenWeatherMap(provider.settings(), USER_AGENT)
+        OpenWeatherMap(provider.settings(), Access(USER_AGENT))
 
 
 def test_a_refused_key_says_what_to_check(provider: LocalProvider) -> None:

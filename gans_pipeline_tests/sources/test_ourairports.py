@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gans_pipeline.sources.http import MalformedError
+from gans_pipeline.sources.http import Access, MalformedError
 from gans_pipeline.sources.ourairports import OurAirports, parse_airports
 from gans_pipeline.tables import airports
 from gans_pipeline_tests.sources.local_provider import USER_AGENT, Answer, LocalProvider, local_provider
@@ -258,7 +258,7 @@ def answer(text: str) -> Answer:
 
 def test_the_client_reads_the_file(provider: LocalProvider) -> None:
     provider.answers = [answer(file(airport(municipality="Köln (Cologne)")))]
-    frame = OurAirports(provider.settings(), USER_AGENT).airports()
+    frame = OurAirports(provider.settings(), Access(USER_AGENT)).airports()
     assert list(frame["municipality"]) == ["Köln (Cologne)"]
     assert provider.asked[0].path == "/airports.csv"
 
@@ -267,4 +267,4 @@ def test_the_client_reads_the_file(provider: LocalProvider) -> None:
 def test_a_world_without_airports_is_not_an_answer(provider: LocalProvider, change: dict[str, Any]) -> None:
     provider.answers = [answer(file(airport(**change)))]
     with pytest.raises(MalformedError, match="no airport in the world"):
-        OurAirports(provider.settings(), USER_AGENT).airports()
+        OurAirports(provider.settings(), Access(USER_AGENT)).airports()

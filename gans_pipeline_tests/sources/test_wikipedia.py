@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gans_pipeline.settings import ProviderSettings
-from gans_pipeline.sources.http import MalformedError, PermanentError, TransientError
+from gans_pipeline.sources.http import Access, MalformedError, PermanentError, TransientError
 from gans_pipeline.sources.wikipedia import Wikipedia
 
 Answer = tuple[int, dict[str, str], Any]
@@ -65,7 +65,7 @@ class Encyclopedia:
     def client(self) -> Wikipedia:
         url = f"http://127.0.0.1:{self.server.server_address[1]}"
         provider = ProviderSettings(url=url, per_second=1000, timeout_s=5)
-        return Wikipedia(provider, "gans-test/1 (https://example.org)", sleep=self.slept.append)
+        return Wikipedia(provider, Access("gans-test/1 (https://example.org)", sleep=self.slept.append))
 
 
 @pytest.fixture

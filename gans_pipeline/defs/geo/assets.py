@@ -57,4 +57,4 @@ def city_airports(
     sources: dg.ResourceParam[Sources], cities: pd.DataFrame, airports: pd.DataFrame
 ) -> dg.MaterializeResult:
     """Those within GANS_AIRPORT_RADIUS_KM, by distance and never by name: East London's is not one of London's."""
-    return refreshed(join_city_airports, cities, airports, radius_km=sources.settings.airport_radius_km)
+    return refreshed(join_city_airports, sources, cities, airports)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import dagster as dg
 import pandas as pd
@@ -21,6 +21,7 @@ from gans_pipeline.collect.outcome import (
     NothingToCollectError,
     on_progress,
 )
+from gans_pipeline.collect.sources import Sources
 from gans_pipeline.defs.platform.resources import Database
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.http import SourceError, TransientError
@@ -128,14 +129,18 @@ def _noticing_interrupts() -> Iterator[None]:
         on_progress.reset(token)
 
 
-def refreshed(collector: Callable[P, Collected], *args: P.args, **kwargs: P.kwargs) -> dg.MaterializeResult:
+def refreshed(
+    collector: Callable[Concatenate[Sources, P], Collected], sources: Sources, *args: P.args, **kwargs: P.kwargs
+) -> dg.MaterializeResult:
     """Run a collector and return its rows with what is missing from them.
 
-    An outage (nothing was had) raises ``dagster.Failure``, which is retried only if a later attempt may succeed.
+    An outage (nothing was had) raises ``dagster.Failure``, which is retried only if a later attempt may succeed. A step
+    that is tried again, as when the database was away, does not ask and pay again for what the first attempt got.
     """
+    began = _begin_if_tried_again()
     try:
         with _noticing_interrupts():
-            collected = collector(*args, **kwargs)
+            collected = collector(sources.reusing(began) if began else sources, *args, **kwargs)
     except dg.DagsterExecutionInterruptedError:
         raise InterruptedRefreshError from None
     except NothingCollectedError as error:
@@ -144,40 +149,53 @@ def refreshed(collector: Callable[P, Collected], *args: P.args, **kwargs: P.kwar
         raise _failure(str(error), ()) from None
     except SourceError as error:
         raise _failure(str(error), (Failure("everything", error),)) from None
-    missing = [str(failure) for failure in collected.failures]
+    failed = [str(failure) for failure in collected.failures]
+    skipped = [str(failure) for failure in collected.skipped]
     sandbox = Settings().sandbox_url
     return dg.MaterializeResult(
         value=collected.data,
         metadata={
             "source": f"INVENTED DATA from the sandbox at {sandbox}" if sandbox else "the real providers",
             "rows_fetched": len(collected.frame),
-            "failed": len(missing),
-            **_named(missing),
+            "failed": len(failed),
+            **_named(missing=failed, skipped=skipped),
         },
         check_results=[
             dg.AssetCheckResult(
                 check_name="complete",
-                passed=not missing,
+                passed=not failed and not skipped,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"failed": len(missing), **_named(missing)},
+                metadata={"failed": len(failed), **_named(missing=failed, skipped=skipped)},
             )
         ],
     )
 
 
+def _begin_if_tried_again() -> dt.datetime | None:
+    """Return when the run began if its step is being tried again, else None."""
+    context = dg.OpExecutionContext.get()
+    if context.retry_number == 0:
+        return None
+    record = context.instance.get_run_record_by_id(context.run_id)
+    return record.create_timestamp if record else None
+
+
 def _failure(description: str, failures: tuple[Failure, ...]) -> dg.Failure:
     return dg.Failure(
         description,
-        metadata={"failed": len(failures), **_named([str(failure) for failure in failures])},
+        metadata={"failed": len(failures), **_named(missing=[str(failure) for failure in failures])},
         allow_retries=any(isinstance(failure.error, TransientError) for failure in failures),
     )
 
 
-def _named(missing: list[str]) -> dict[str, dg.MetadataValue]:
-    if not missing:
-        return {}
-    rest = f"\n- … and {len(missing) - NAMED_FAILURES} more" if len(missing) > NAMED_FAILURES else ""
-    return {"missing": dg.MetadataValue.md("\n".join(f"- {name}" for name in missing[:NAMED_FAILURES]) + rest)}
+def _named(**lists: list[str]) -> dict[str, dg.MetadataValue]:
+    """Return each list that is not empty as Markdown."""
+    named: dict[str, dg.MetadataValue] = {}
+    for key, names in lists.items():
+        rest = [f"… and {len(names) - NAMED_FAILURES} more"] if len(names) > NAMED_FAILURES else []
+        if names:
+            named[key] = dg.MetadataValue.md("\n".join(f"- {name}" for name in [*names[:NAMED_FAILURES], *rest]))
+    return named
 
 
 def describe(spec: dg.AssetSpec) -> dg.AssetSpec:

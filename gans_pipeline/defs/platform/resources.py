@@ -20,7 +20,7 @@ class SourcesResource(dg.ConfigurableResource[Sources]):
 
     def create_resource(self, context: dg.InitResourceContext) -> Sources:
         """Return the clients for one run."""
-        return Sources(Settings())
+        return Sources.configured(Settings())
 
 
 class Database(MySQLIOManager):

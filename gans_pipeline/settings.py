@@ -74,6 +74,16 @@ class OpenMeteo(ProviderSettings):
     budget: float | None = 10_000
 
 
+class OpenMeteoArchive(ProviderSettings):
+    """Open-Meteo's archive of reanalyses, on a host of its own; the limits are those of the forecast host."""
+
+    url: str = "https://archive-api.open-meteo.com"
+    per_second: float = 10
+    per_minute: float | None = 600
+    concurrency: int = 2
+    budget: float | None = 10_000
+
+
 class OurAirports(ProviderSettings):
     """OurAirports' nightly CSV, about 13 MB, public domain."""
 
@@ -100,6 +110,7 @@ SANDBOX_ROUTES = {
     "wikipedia": "/wikipedia",
     "openweathermap": "/owm",
     "open_meteo": "/open-meteo",
+    "open_meteo_archive": "/open-meteo-archive",
     "ourairports": "/ourairports",
     "aerodatabox": "/aerodatabox",
 }
@@ -139,6 +150,7 @@ class Settings(BaseSettings):
     wikipedia: Wikipedia = Wikipedia()
     openweathermap: OpenWeatherMap = OpenWeatherMap()
     open_meteo: OpenMeteo = OpenMeteo()
+    open_meteo_archive: OpenMeteoArchive = OpenMeteoArchive()
     ourairports: OurAirports = OurAirports()
     aerodatabox: AeroDataBox = AeroDataBox()
 

@@ -42,6 +42,7 @@ OWN_LIMITS = {
     "wikipedia": Limits(per_minute=200, concurrency=3),
     "openweathermap": Limits(per_minute=60),
     "open-meteo": Limits(per_minute=600, per_hour=5000, per_day=10_000, concurrency=5),
+    "open-meteo-archive": Limits(per_minute=600, per_hour=5000, per_day=10_000, concurrency=5),
     "ourairports": Limits(),
     "aerodatabox": Limits(per_second=1, per_hour=1000, units_per_month=400),
 }

@@ -50,6 +50,11 @@ class Sandbox:
         parameters: Any = {"latitude": 52.52, "longitude": 13.405, "hourly": "temperature_2m"}
         return self.get("open-meteo", "/v1/forecast", **(parameters | query))
 
+    def open_meteo_archive(self, **query: Any) -> requests.Response:
+        parameters: Any = {"latitude": 52.52, "longitude": 13.405, "hourly": "temperature_2m"}
+        days = {"start_date": "2026-08-01", "end_date": "2026-08-02"}
+        return self.get("open-meteo-archive", "/v1/archive", **(parameters | days | query))
+
     def aerodatabox(self, path: str, *, key: str = "k", **query: Any) -> requests.Response:
         headers = {"X-RapidAPI-Key": key, "X-RapidAPI-Host": "aerodatabox.p.rapidapi.com"}
         return self.get("aerodatabox", path, headers, **query)

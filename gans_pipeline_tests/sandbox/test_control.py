@@ -72,6 +72,7 @@ def test_the_journal_names_every_request_without_its_key(sandbox: Sandbox) -> No
         "wikipedia": 1,
         "openweathermap": 1,
         "open-meteo": 0,
+        "open-meteo-archive": 0,
         "ourairports": 0,
         "aerodatabox": 1,
     }

@@ -43,7 +43,7 @@ class Outcome:
     assets: dict[str, AssetOutcome]
     source: str
     database: str
-    run_id: str
+    run_ids: list[str]
 
     @property
     def exit_status(self) -> int:
@@ -67,7 +67,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
             console.print(f"[red]{name} failed:[/] {escape(asset.error)}", soft_wrap=True, highlight=False)
         _name_items(f"{name} lacks", asset.missing, console)
         _name_items(f"{name} skipped", asset.skipped, console)
-    console.print(f"Source: {outcome.source}. Database: {outcome.database}. Run {outcome.run_id}.", soft_wrap=True)
+    runs = f"Run{'s' if len(outcome.run_ids) > 1 else ''} {', '.join(outcome.run_ids)}"
+    console.print(f"Source: {outcome.source}. Database: {outcome.database}. {runs}.", soft_wrap=True)
 
 
 def print_replay(outcome: Mapping[str, TableReplay], console: Console) -> None:

@@ -6,11 +6,11 @@ from functools import cached_property
 import pandas as pd
 
 from gans_pipeline.collect.budget import Budget
-from gans_pipeline.settings import ProviderSettings, Settings
+from gans_pipeline.settings import Settings
 from gans_pipeline.sources.aerodatabox import AeroDataBox
 from gans_pipeline.sources.archive import Archive
 from gans_pipeline.sources.http import Access, PermanentError, spend_nothing
-from gans_pipeline.sources.open_meteo import OpenMeteo
+from gans_pipeline.sources.open_meteo import OpenMeteo, OpenMeteoArchive
 from gans_pipeline.sources.openweathermap import OpenWeatherMap
 from gans_pipeline.sources.ourairports import OurAirports
 from gans_pipeline.sources.wikipedia import Wikipedia
@@ -72,13 +72,18 @@ class Sources:
     def weather(self) -> OpenWeatherMap | OpenMeteo:
         """The configured provider of forecasts; without a choice, OpenWeatherMap if it has a key, else Open-Meteo."""
         if self._weather_is_openweathermap:
-            return OpenWeatherMap(self.weather_settings, self.access)
-        return OpenMeteo(self.weather_settings, self.access)
+            return OpenWeatherMap(self.settings.openweathermap, self.access)
+        return self.open_meteo
 
-    @property
-    def weather_settings(self) -> ProviderSettings:
-        """Address, key and limits of the provider of forecasts."""
-        return self.settings.openweathermap if self._weather_is_openweathermap else self.settings.open_meteo
+    @cached_property
+    def open_meteo(self) -> OpenMeteo:
+        """Open-Meteo, for forecasts and for the weather of the past two months."""
+        return OpenMeteo(self.settings.open_meteo, self.access)
+
+    @cached_property
+    def open_meteo_archive(self) -> OpenMeteoArchive:
+        """Open-Meteo's archive, for the weather of older days."""
+        return OpenMeteoArchive(self.settings.open_meteo_archive, self.access)
 
     @property
     def _weather_is_openweathermap(self) -> bool:

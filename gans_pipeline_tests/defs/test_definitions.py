@@ -7,7 +7,7 @@ import dagster as dg
 
 from gans_pipeline.definitions import defs
 
-ASSETS = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals"}
+ASSETS = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "weather_observations", "arrivals"}
 
 
 def test_the_assets_are_exactly_these() -> None:
@@ -35,6 +35,7 @@ def test_the_lineage_leads_from_cities_to_arrivals() -> None:
         "airports": set(),
         "populations": {"cities"},
         "weather_forecasts": {"cities"},
+        "weather_observations": {"cities"},
         "city_airports": {"cities", "airports"},
         "arrivals": {"cities", "airports", "city_airports"},
     }
@@ -42,7 +43,7 @@ def test_the_lineage_leads_from_cities_to_arrivals() -> None:
 
 def test_the_groups_are_the_domains() -> None:
     groups = {spec.key.to_user_string(): spec.group_name for spec in defs.resolve_all_asset_specs()}
-    assert groups["weather_forecasts"] == "weather"
+    assert groups["weather_forecasts"] == groups["weather_observations"] == "weather"
     assert groups["arrivals"] == "flights"
     assert {groups[name] for name in ("cities", "populations", "airports", "city_airports")} == {"geo"}
 

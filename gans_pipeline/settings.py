@@ -51,6 +51,14 @@ class Wikipedia(ProviderSettings):
     per_minute: float | None = 200
 
 
+class Wikidata(ProviderSettings):
+    """Wikidata, which has the robot policy of Wikipedia; asked for 50 cities at a time."""
+
+    url: str = "https://www.wikidata.org"
+    per_second: float = 1
+    per_minute: float | None = 200
+
+
 class OpenWeatherMap(ProviderSettings):
     """5 day / 3 hour forecast; the free plan allows 60 requests a minute and 1,000 a day."""
 
@@ -108,6 +116,7 @@ class AeroDataBox(ProviderSettings):
 
 SANDBOX_ROUTES = {
     "wikipedia": "/wikipedia",
+    "wikidata": "/wikidata",
     "openweathermap": "/owm",
     "open_meteo": "/open-meteo",
     "open_meteo_archive": "/open-meteo-archive",
@@ -148,6 +157,7 @@ class Settings(BaseSettings):
     archive: str = "data/archive"
 
     wikipedia: Wikipedia = Wikipedia()
+    wikidata: Wikidata = Wikidata()
     openweathermap: OpenWeatherMap = OpenWeatherMap()
     open_meteo: OpenMeteo = OpenMeteo()
     open_meteo_archive: OpenMeteoArchive = OpenMeteoArchive()

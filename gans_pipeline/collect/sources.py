@@ -13,6 +13,7 @@ from gans_pipeline.sources.http import Access, PermanentError, spend_nothing
 from gans_pipeline.sources.open_meteo import OpenMeteo, OpenMeteoArchive
 from gans_pipeline.sources.openweathermap import OpenWeatherMap
 from gans_pipeline.sources.ourairports import OurAirports
+from gans_pipeline.sources.wikidata import Wikidata
 from gans_pipeline.sources.wikipedia import Wikipedia
 from gans_pipeline.storage.engine import create_engine
 
@@ -61,12 +62,21 @@ class Sources:
     @cached_property
     def wikipedia(self) -> Wikipedia:
         """English Wikipedia, which answers 403 to clients that name no contact."""
+        self._require_contact(Wikipedia.name)
+        return Wikipedia(self.settings.wikipedia, self.access)
+
+    @cached_property
+    def wikidata(self) -> Wikidata:
+        """Wikidata, which has the same rule."""
+        self._require_contact(Wikidata.name)
+        return Wikidata(self.settings.wikidata, self.access)
+
+    def _require_contact(self, provider: str) -> None:
         if self.settings.contact is None:
             raise PermanentError(
-                Wikipedia.name,
+                provider,
                 "no contact: set GANS_CONTACT to a web page or an e-mail address of yours (their robot policy)",
             )
-        return Wikipedia(self.settings.wikipedia, self.access)
 
     @cached_property
     def weather(self) -> OpenWeatherMap | OpenMeteo:

@@ -30,6 +30,7 @@ from gans_pipeline.sandbox import (
     openmeteo_archive,
     openweathermap,
     ourairports,
+    wikidata,
     wikipedia,
 )
 from gans_pipeline.sandbox.faults import Fault
@@ -38,6 +39,7 @@ from gans_pipeline.sandbox.state import OWN_LIMITS, PROVIDERS, Limits, State
 
 _MODULES: Mapping[str, ModuleType] = {
     "wikipedia": wikipedia,
+    "wikidata": wikidata,
     "openweathermap": openweathermap,
     "open-meteo": openmeteo,
     "open-meteo-archive": openmeteo_archive,

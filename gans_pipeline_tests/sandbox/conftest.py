@@ -42,6 +42,10 @@ class Sandbox:
         parameters: Any = {"action": "parse", "page": title, "prop": "text|revid|properties", "formatversion": 2}
         return self.get("wikipedia", "/w/api.php", format="json", **(parameters | query))
 
+    def wikidata(self, *items: str, **query: Any) -> requests.Response:
+        parameters: Any = {"action": "wbgetentities", "ids": "|".join(items), "props": "claims", "formatversion": 2}
+        return self.get("wikidata", "/w/api.php", format="json", **(parameters | query))
+
     def forecast(self, **query: Any) -> requests.Response:
         parameters: Any = {"lat": 52.52, "lon": 13.405, "appid": "k"}
         return self.get("openweathermap", "/data/2.5/forecast", **(parameters | query))

@@ -256,7 +256,10 @@ def _read_events(outcomes: dict[str, AssetOutcome], result: dg.ExecuteInProcessR
             outcome.error = None
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             listed = event.asset_check_evaluation_data.metadata
-            outcome.missing, outcome.skipped = _listed(listed.get("missing")), _listed(listed.get("skipped"))
+            if event.asset_check_evaluation_data.check_name == "plausible":
+                outcome.doubts = _listed(listed.get("doubts"))
+            else:
+                outcome.missing, outcome.skipped = _listed(listed.get("missing")), _listed(listed.get("skipped"))
 
 
 def _listed(markdown: dg.MetadataValue | None) -> list[str]:

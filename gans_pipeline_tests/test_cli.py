@@ -126,6 +126,22 @@ def test_a_failing_city_is_named_the_others_are_stored_and_the_status_is_2(
     assert read(create_engine(f"sqlite:///{tmp_path / 'gans.db'}"), tables.cities)["name"].tolist() == ["Lagos"]
 
 
+def test_what_is_doubtful_is_named_and_the_status_is_0(small: Gans, sandbox: str, tmp_path: Path) -> None:
+    done = small("refresh", "cities", "populations", "--cities", "Lagos,Delhi,Nanjing")
+    assert done.status == 0
+    assert re.search(r"cities doubts Nanjing: position \d+ km from Wikidata's", done.out)
+    assert re.search(r"populations doubts Delhi: population [\d,]+ here, [\d,]+ at Wikidata", done.out)
+    with create_engine(f"sqlite:///{tmp_path / 'gans.db'}").begin() as connection:
+        connection.exec_driver_sql("UPDATE populations SET people = people / 2")
+    done = small("refresh", "populations")
+    assert done.status == 0
+    assert re.search(r"populations doubts Lagos: population [\d,]+ here, [\d,]+ stored before \(100.0 %", done.out)
+    fail(sandbox, provider="wikidata", match="", status=403)
+    done = small("refresh", "cities", "--cities", "Lagos")
+    assert done.status == 0
+    assert "cities doubts all cities: not compared with Wikidata: wikidata: this client is refused" in done.out
+
+
 def test_an_outage_fails_the_asset_and_those_that_need_it_and_nothing_else(small: Gans, sandbox: str) -> None:
     fail(sandbox, provider="wikipedia", match="", status=403)
     done = small("refresh", "cities", "airports", "city_airports", "--cities", "2")

@@ -100,7 +100,7 @@ def _countries(city: City) -> Iterable[dict[str, Any]]:
 
 def _position(seed: int, city: City) -> dict[str, Any]:
     latitude, longitude = city.latitude, city.longitude
-    if OTHER_POPULATION <= share(seed, "wikidata", city.geonames_id) < OTHER_POSITION:
+    if OTHER_POPULATION <= share(seed, "doubtful", city.geonames_id) < OTHER_POSITION:
         latitude += 0.5 if latitude < 0 else -0.5  # 56 km towards the equator
     position = {"latitude": round(latitude, 4), "longitude": round(longitude, 4), "altitude": None, "precision": 0.0001}
     return _statement("globe-coordinate", {**position, "globe": "http://www.wikidata.org/entity/Q2"})
@@ -110,7 +110,7 @@ def _populations(seed: int, city: City) -> Iterable[dict[str, Any]]:
     """Yield figures: an old one, the newest, and in some cities a wrong one, one without a value, a preferred one."""
     chance = dice(seed, "wikidata", city.geonames_id)
     people = city.population * chance.uniform(0.97, 1.03)
-    if share(seed, "wikidata", city.geonames_id) < OTHER_POPULATION:
+    if share(seed, "doubtful", city.geonames_id) < OTHER_POPULATION:
         people *= chance.choice((0.6, 0.8, 1.25, 1.6))
     is_preferred = chance.random() < 0.4
     if chance.random() < 0.2:

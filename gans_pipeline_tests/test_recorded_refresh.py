@@ -35,7 +35,7 @@ def provider() -> Iterator[str]:
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
-            if url.path == "/w/api.php":
+            if url.path == "/w/api.php" and "page" in query:
                 title = query["page"]
                 page = {
                     "title": title,

@@ -176,6 +176,7 @@ def test_the_schedules_and_the_sensor_wait_to_be_switched_on(ui: UI) -> None:
         "airports_monthly": "STOPPED",
         "forecasts_every_3_hours": "STOPPED",
         "observations_daily": "STOPPED",
+        "archive_retention_daily": "STOPPED",
         "arrivals_every_evening": "STOPPED",
     }
     assert {sensor["name"]: sensor["sensorState"]["status"] for sensor in repository["sensors"]} == {

@@ -12,7 +12,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
 
-run: .venv/.run ## Collect all six tables from the sandbox into the database, and show what was stored
+run: .venv/.run ## Collect all tables from the sandbox into the database, and show what was stored
 	@$(BIN)/gans db upgrade
 	@$(BIN)/gans refresh --sandbox
 

@@ -61,7 +61,8 @@ def refresh(
     assets: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Which of cities, populations, airports, city_airports, weather_forecasts, arrivals; by default all."
+            help="Which of cities, populations, airports, city_airports, weather_forecasts, weather_observations, "
+            "arrivals; by default all."
         ),
     ] = None,
     sandbox: Annotated[
@@ -80,7 +81,10 @@ def refresh(
     ] = "",
     date: Annotated[
         str,
-        typer.Option(help="Local date of the arrivals, as 2026-11-24. Default: each airport's own tomorrow."),
+        typer.Option(
+            help="Day of arrivals (local) and weather_observations (UTC), as 2026-11-24. Default: each airport's own "
+            "tomorrow, and what is missing of the weather of the last 7 days."
+        ),
     ] = "",
 ) -> None:
     """Collect the tables now, in one run that the Dagster UI shows, and print what changed.
@@ -89,7 +93,7 @@ def refresh(
     stored, and what is missing is named.
 
     Examples: 'gans refresh --sandbox', 'gans refresh cities city_airports --cities 30,Berlin',
-    'gans refresh arrivals --cities Berlin --date 2026-11-24'.
+    'gans refresh arrivals weather_observations --cities Berlin --date 2026-11-24'.
     """
     from gans_pipeline import refreshing, reporting
 
@@ -118,7 +122,7 @@ def status(
 @app.command()
 def replay(
     provider: Annotated[
-        str, typer.Option(help="wikipedia, openweathermap, open-meteo, ourairports or aerodatabox. Default: all.")
+        str, typer.Option(help="wikipedia, openweathermap, open-meteo, open-meteo-archive, … Default: all.")
     ] = "",
     since: Annotated[
         str,

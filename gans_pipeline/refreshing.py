@@ -1,7 +1,8 @@
-"""One refresh from the command line: a run of the assets in this process, recorded in the Dagster instance."""
+"""One refresh from the command line: runs of the assets in this process, recorded in the Dagster instance."""
 
 import datetime as dt
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gans_pipeline.collect.sources import Sources
 from gans_pipeline.definitions import defs
 from gans_pipeline.defs.flights.assets import local_days
 from gans_pipeline.defs.platform.resources import connect
+from gans_pipeline.defs.weather.assets import past_days
 from gans_pipeline.reporting import COUNTS, AssetOutcome, Outcome
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.http import SourceError
@@ -23,8 +25,19 @@ from gans_pipeline.storage.engine import create_database, display_url
 from gans_pipeline.tables import schema
 from gans_pipeline.tables.queries import refuse_to_mix
 
-LINEAGE = ("cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals")
+LINEAGE = (
+    "cities",
+    "populations",
+    "airports",
+    "city_airports",
+    "weather_forecasts",
+    "weather_observations",
+    "arrivals",
+)
 """The assets, each after those that it needs."""
+
+RECENT_DAYS = 7
+"""Without a date, the weather of so many days is looked at, and what is missing of it collected."""
 
 CAPTURE_NOTHING = ConfigurableClassData(
     "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager", config_yaml="{}"
@@ -32,42 +45,48 @@ CAPTURE_NOTHING = ConfigurableClassData(
 
 
 def refresh(assets: list[str], *, cities: str, date: str, console: Console) -> Outcome:
-    """Materialize the assets in one run; raises ValueError for what has to be mended before anything is fetched."""
+    """Materialize the assets; raises ValueError for what has to be mended before anything is fetched."""
     unknown = [name for name in assets if name not in LINEAGE]
     if unknown:
         raise ValueError(f"no such asset: {', '.join(unknown)}; there are {', '.join(LINEAGE)}")
     selected = [name for name in LINEAGE if not assets or name in assets]
     settings = Settings()
-    tags, run_config = _run_request(selected, cities=cities, date=date)
+    runs = _runs(selected, cities=cities, date=date)
     _require_keys(selected, settings)
     instance = _instance()
     _prepare_database(settings, console)
+    outcomes = {name: AssetOutcome(error="not run, since something that it needs failed") for name in selected}
+    run_ids = []
     with _ProgressBars(console):
-        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
-            asset_selection=[dg.AssetKey(name) for name in selected],
-            instance=instance,
-            tags={
-                **tags,
-                "gans/source": "sandbox" if settings.sandbox_url else "live",
-                "gans/asked_by": "command line",
-            },
-            run_config=run_config,
-            raise_on_error=False,
-        )
-    failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
-    if any(failure.error_source and failure.error_source.name == "INTERRUPT" for failure in failures):
-        raise KeyboardInterrupt
-    outcomes = _read_events(selected, result)
-    for step in instance.get_run_step_stats(result.run_id):
-        if step.step_key in outcomes and step.start_time and step.end_time:
-            outcomes[step.step_key].seconds = step.end_time - step.start_time
+        for run in runs:
+            if any(name in outcomes and outcomes[name].error for name in run.needs):
+                continue
+            result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+                asset_selection=[dg.AssetKey(name) for name in run.assets],
+                instance=instance,
+                tags={
+                    **run.tags,
+                    "gans/source": "sandbox" if settings.sandbox_url else "live",
+                    "gans/asked_by": "command line",
+                },
+                run_config=run.config,
+                raise_on_error=False,
+            )
+            run_ids.append(result.run_id)
+            failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+            if any(failure.error_source and failure.error_source.name == "INTERRUPT" for failure in failures):
+                raise KeyboardInterrupt
+            _read_events(outcomes, result)
+            for step in instance.get_run_step_stats(result.run_id):
+                if step.step_key in outcomes and step.start_time and step.end_time:
+                    outcomes[step.step_key].seconds = step.end_time - step.start_time
     return Outcome(
         assets=outcomes,
         source=f"INVENTED DATA from the sandbox at {settings.sandbox_url}"
         if settings.sandbox_url
         else "live providers",
         database=display_url(settings.database_url.get_secret_value()),
-        run_id=result.run_id,
+        run_ids=run_ids,
     )
 
 
@@ -109,6 +128,7 @@ def _require_keys(selected: list[str], settings: Settings) -> None:
         "populations": "wikipedia",
         "airports": airports,
         "weather_forecasts": "weather",
+        "weather_observations": "open_meteo",
         "arrivals": "aerodatabox",
     }
     lacking: dict[str, str] = {}
@@ -140,30 +160,66 @@ def _prepare_database(settings: Settings, console: Console) -> None:
     engine.dispose()
 
 
-def _run_request(selected: list[str], *, cities: str, date: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the tags (which partitions) and the run configuration (which cities) of the run."""
+@dataclass
+class _Run:
+    """A run of Dagster: its assets, which cities (config), which partitions (tags).
+
+    It is not made if one of the assets that it ``needs`` failed in a run before it.
+    """
+
+    assets: list[str]
+    config: dict[str, Any]
+    tags: dict[str, str]
+    needs: tuple[str, ...] = ()
+
+
+def _runs(selected: list[str], *, cities: str, date: str) -> list[_Run]:
+    """Return the runs: one, and another for the weather of the past, since a run has one range of partitions."""
     parts = [part.strip() for part in cities.split(",") if part.strip()]
     named = [] if any(part.isdecimal() for part in parts) else parts
     ops: dict[str, dict[str, Any]] = {"cities": {"config": {"cities": cities}}}
-    for name in ("populations", "weather_forecasts", "arrivals"):
+    for name in ("populations", "weather_forecasts", "weather_observations", "arrivals"):
         ops[name] = {"config": {"cities": named}}
-    tags = {}
-    if "arrivals" in selected:
-        try:
-            first = last = dt.date.fromisoformat(date) if date else None
-        except ValueError:
-            raise ValueError(f"--date {date} is not a date such as 2026-11-24") from None
-        if first is not None and not local_days.has_partition_key(str(first)):
-            days = local_days.get_partition_keys()
-            raise ValueError(f"--date {date} is outside of the days that are kept, {days[0]} to {days[-1]}")
-        if first is None or last is None:
-            first, last = tomorrows(dt.datetime.now(dt.UTC))
-            ops["arrivals"]["config"]["tomorrow_only"] = True
-        tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
-    return tags, {
-        "ops": {name: config for name, config in ops.items() if name in selected},
+    runs = []
+    others = [name for name in selected if name != "weather_observations"]
+    if others:
+        tags = {}
+        if "arrivals" in others:
+            tags = _day("arrivals", local_days, date) or _range(*tomorrows(dt.datetime.now(dt.UTC)))
+            ops["arrivals"]["config"]["tomorrow_only"] = not date
+        runs.append(_Run(others, _config(others, ops), tags))
+    if "weather_observations" in selected:
+        yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+        recent = _range(yesterday - dt.timedelta(days=RECENT_DAYS - 1), yesterday)
+        tags = _day("weather_observations", past_days, date) or recent
+        ops["weather_observations"]["config"]["missing_only"] = not date
+        runs.append(_Run(["weather_observations"], _config(["weather_observations"], ops), tags, needs=("cities",)))
+    return runs
+
+
+def _config(assets: list[str], ops: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "ops": {name: config for name, config in ops.items() if name in assets},
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},  # the outcome is printed instead
     }
+
+
+def _day(asset: str, partitions: dg.DailyPartitionsDefinition, date: str) -> dict[str, str]:
+    """Return the tags for the day if one is given; raises ValueError for one that is not among the partitions."""
+    if not date:
+        return {}
+    try:
+        day = dt.date.fromisoformat(date)
+    except ValueError:
+        raise ValueError(f"--date {date} is not a date such as 2026-11-24") from None
+    if not partitions.has_partition_key(str(day)):
+        days = partitions.get_partition_keys()
+        raise ValueError(f"--date {date} is outside of the days that {asset} can have, {days[0]} to {days[-1]}")
+    return _range(day, day)
+
+
+def _range(first: dt.date, last: dt.date) -> dict[str, str]:
+    return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
 
 
 def _instance() -> dg.DagsterInstance:
@@ -185,9 +241,8 @@ def _instance() -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(described._replace(compute_logs_data=CAPTURE_NOTHING))
 
 
-def _read_events(selected: list[str], result: dg.ExecuteInProcessResult) -> dict[str, AssetOutcome]:
-    """Return what the run's events say of each asset."""
-    outcomes = {name: AssetOutcome(error="not run, since something that it needs failed") for name in selected}
+def _read_events(outcomes: dict[str, AssetOutcome], result: dg.ExecuteInProcessResult) -> None:
+    """Write down what the run's events say of each asset."""
     for event in result.all_events:
         outcome = outcomes.get(event.step_key or "")
         if outcome is None:
@@ -201,8 +256,10 @@ def _read_events(selected: list[str], result: dg.ExecuteInProcessResult) -> dict
             outcome.error = None
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             listed = event.asset_check_evaluation_data.metadata
-            outcome.missing, outcome.skipped = _listed(listed.get("missing")), _listed(listed.get("skipped"))
-    return outcomes
+            if event.asset_check_evaluation_data.check_name == "plausible":
+                outcome.doubts = _listed(listed.get("doubts"))
+            else:
+                outcome.missing, outcome.skipped = _listed(listed.get("missing")), _listed(listed.get("skipped"))
 
 
 def _listed(markdown: dg.MetadataValue | None) -> list[str]:

@@ -18,7 +18,7 @@ from gans_pipeline.collect.geo import (
 )
 from gans_pipeline.collect.outcome import Collected, NothingCollectedError, NothingToCollectError, on_progress
 from gans_pipeline.collect.sources import Sources
-from gans_pipeline.collect.weather import collect_weather_forecasts
+from gans_pipeline.collect.weather import CityDays, collect_weather_forecasts, collect_weather_observations
 from gans_pipeline.settings import PROVIDERS, Settings
 from gans_pipeline.sources.archive import Archive, Collection
 from gans_pipeline.sources.http import SourceError
@@ -99,11 +99,22 @@ def _days(collection: Collection) -> list[AirportDay]:
     return [AirportDay(icao, dt.date.fromisoformat(day)) for icao, day in collection.items]
 
 
+def _observations(sources: Sources, collection: Collection) -> Collected:
+    asked = [
+        CityDays(City(*city), dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+        for city, first, last in collection.items
+    ]
+    cities = pd.DataFrame([each.city for each in asked], columns=list(City._fields))
+    days = [each.first for each in asked[0].each_day()]
+    return collect_weather_observations(sources, cities, days, now=collection.now)
+
+
 _COLLECTORS: Mapping[tuple[str, str], Callable[[Sources, Collection], Collected]] = {
     ("cities", ""): lambda sources, done: collect_cities(sources, done.items[0], now=done.now),
     ("populations", ""): lambda sources, done: collect_populations(sources, _cities(done), now=done.now),
     ("airports", "ourairports"): lambda sources, done: collect_airports(sources, now=done.now),
     ("airports", "aerodatabox"): lambda sources, done: collect_airports_near(sources, _cities(done), now=done.now),
     ("weather_forecasts", ""): lambda sources, done: collect_weather_forecasts(sources, _cities(done), now=done.now),
+    ("weather_observations", ""): lambda sources, done: _observations(sources, done),
     ("arrivals", ""): lambda sources, done: collect_arrivals(sources, _days(done), now=done.now),
 }

@@ -26,12 +26,13 @@ SHOWN_ITEMS = 20
 
 @dataclass
 class AssetOutcome:
-    """What became of one asset: rows written, what is missing or was skipped, the reason if it failed as a whole."""
+    """What became of one asset: rows written, what is missing, was skipped or is doubtful, why it failed if it did."""
 
     counts: dict[str, int] = field(default_factory=dict)
     rows: int | None = None
     missing: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
 
@@ -43,18 +44,21 @@ class Outcome:
     assets: dict[str, AssetOutcome]
     source: str
     database: str
-    run_id: str
+    run_ids: list[str]
 
     @property
     def exit_status(self) -> int:
-        """0 complete, 1 an asset failed, 2 everything that could be had is stored and the rest is named."""
+        """0 complete, 1 an asset failed, 2 everything that could be had is stored and the rest is named.
+
+        What is doubtful is complete.
+        """
         if any(asset.error for asset in self.assets.values()):
             return 1
         return 2 if any(asset.missing or asset.skipped for asset in self.assets.values()) else 0
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
-    """Print a table of what was written, then what is missing and what failed."""
+    """Print a table of what was written, then what is missing, what is doubtful and what failed."""
     table = _counts_table("asset", "failed", "seconds", "rows")
     for name, asset in outcome.assets.items():
         counts = [f"{asset.counts[key]:,}" if asset.counts else "–" for key in COUNTS]
@@ -67,7 +71,9 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
             console.print(f"[red]{name} failed:[/] {escape(asset.error)}", soft_wrap=True, highlight=False)
         _name_items(f"{name} lacks", asset.missing, console)
         _name_items(f"{name} skipped", asset.skipped, console)
-    console.print(f"Source: {outcome.source}. Database: {outcome.database}. Run {outcome.run_id}.", soft_wrap=True)
+        _name_items(f"{name} doubts", asset.doubts, console)
+    runs = f"Run{'s' if len(outcome.run_ids) > 1 else ''} {', '.join(outcome.run_ids)}"
+    console.print(f"Source: {outcome.source}. Database: {outcome.database}. {runs}.", soft_wrap=True)
 
 
 def print_replay(outcome: Mapping[str, TableReplay], console: Console) -> None:

@@ -51,6 +51,14 @@ class Wikipedia(ProviderSettings):
     per_minute: float | None = 200
 
 
+class Wikidata(ProviderSettings):
+    """Wikidata, which has the robot policy of Wikipedia; asked for 50 cities at a time."""
+
+    url: str = "https://www.wikidata.org"
+    per_second: float = 1
+    per_minute: float | None = 200
+
+
 class OpenWeatherMap(ProviderSettings):
     """5 day / 3 hour forecast; the free plan allows 60 requests a minute and 1,000 a day."""
 
@@ -68,6 +76,16 @@ class OpenMeteo(ProviderSettings):
     """
 
     url: str = "https://api.open-meteo.com"
+    per_second: float = 10
+    per_minute: float | None = 600
+    concurrency: int = 2
+    budget: float | None = 10_000
+
+
+class OpenMeteoArchive(ProviderSettings):
+    """Open-Meteo's archive of reanalyses, on a host of its own; the limits are those of the forecast host."""
+
+    url: str = "https://archive-api.open-meteo.com"
     per_second: float = 10
     per_minute: float | None = 600
     concurrency: int = 2
@@ -98,8 +116,10 @@ class AeroDataBox(ProviderSettings):
 
 SANDBOX_ROUTES = {
     "wikipedia": "/wikipedia",
+    "wikidata": "/wikidata",
     "openweathermap": "/owm",
     "open_meteo": "/open-meteo",
+    "open_meteo_archive": "/open-meteo-archive",
     "ourairports": "/ourairports",
     "aerodatabox": "/aerodatabox",
 }
@@ -137,8 +157,10 @@ class Settings(BaseSettings):
     archive: str = "data/archive"
 
     wikipedia: Wikipedia = Wikipedia()
+    wikidata: Wikidata = Wikidata()
     openweathermap: OpenWeatherMap = OpenWeatherMap()
     open_meteo: OpenMeteo = OpenMeteo()
+    open_meteo_archive: OpenMeteoArchive = OpenMeteoArchive()
     ourairports: OurAirports = OurAirports()
     aerodatabox: AeroDataBox = AeroDataBox()
 

@@ -26,7 +26,7 @@ from gans_pipeline.storage.reader import read
 from gans_pipeline.storage.writer import write
 from gans_pipeline.tables import schema
 
-TABLES = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals"}
+TABLES = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "weather_observations", "arrivals"}
 
 
 @dataclass
@@ -77,7 +77,7 @@ def stored(url: str) -> dict[str, int]:
     return {name: len(read(engine, table)) for name, table in tables.metadata.tables.items()}
 
 
-def test_a_refresh_fills_six_tables_and_a_second_one_adds_no_row(
+def test_a_refresh_fills_all_tables_and_a_second_one_adds_no_row(
     gans: Gans, sandbox: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GANS_DATABASE_URL", database_url)
@@ -126,6 +126,22 @@ def test_a_failing_city_is_named_the_others_are_stored_and_the_status_is_2(
     assert read(create_engine(f"sqlite:///{tmp_path / 'gans.db'}"), tables.cities)["name"].tolist() == ["Lagos"]
 
 
+def test_what_is_doubtful_is_named_and_the_status_is_0(small: Gans, sandbox: str, tmp_path: Path) -> None:
+    done = small("refresh", "cities", "populations", "--cities", "Lagos,Delhi,Nanjing")
+    assert done.status == 0
+    assert re.search(r"cities doubts Nanjing: position \d+ km from Wikidata's", done.out)
+    assert re.search(r"populations doubts Delhi: population [\d,]+ here, [\d,]+ at Wikidata", done.out)
+    with create_engine(f"sqlite:///{tmp_path / 'gans.db'}").begin() as connection:
+        connection.exec_driver_sql("UPDATE populations SET people = people / 2")
+    done = small("refresh", "populations")
+    assert done.status == 0
+    assert re.search(r"populations doubts Lagos: population [\d,]+ here, [\d,]+ stored before \(100.0 %", done.out)
+    fail(sandbox, provider="wikidata", match="", status=403)
+    done = small("refresh", "cities", "--cities", "Lagos")
+    assert done.status == 0
+    assert "cities doubts all cities: not compared with Wikidata: wikidata: this client is refused" in done.out
+
+
 def test_an_outage_fails_the_asset_and_those_that_need_it_and_nothing_else(small: Gans, sandbox: str) -> None:
     fail(sandbox, provider="wikipedia", match="", status=403)
     done = small("refresh", "cities", "airports", "city_airports", "--cities", "2")
@@ -146,6 +162,41 @@ def test_tables_can_be_refreshed_one_by_one(small: Gans) -> None:
     arrivals = read(create_engine(f"sqlite:///{Path.cwd() / 'gans.db'}"), tables.arrivals)
     assert {str(day) for day in arrivals["local_date"]} == {"2026-11-24"}
     assert {"KJFK", "KLGA", "KEWR"} <= set(arrivals["airport_icao"])
+
+
+def test_what_is_missing_of_the_last_days_weather_is_collected_city_by_city(small: Gans, sandbox: str) -> None:
+    assert small("refresh", "cities", "weather_observations", "--cities", "Lagos").status == 0
+    assert small("refresh", "cities", "--cities", "Istanbul").status == 0
+    requests.delete(f"{sandbox}/_/requests", timeout=5)
+    assert small("refresh", "weather_observations").status == 0
+    (asked,) = [request for request in asked_of(sandbox) if request["provider"] == "open-meteo"]
+    cities = read(create_engine(f"sqlite:///{Path.cwd() / 'gans.db'}"), tables.cities).set_index("name")
+    assert f"latitude={float(cities['latitude']['Istanbul'])}" in asked["query"]
+    observations = read(create_engine(f"sqlite:///{Path.cwd() / 'gans.db'}"), tables.weather_observations)
+    assert observations.groupby("city_id").size().tolist() == [7 * 24] * 2
+
+
+def test_a_day_of_past_weather_can_be_collected_by_its_date(small: Gans) -> None:
+    assert small("refresh", "cities", "--cities", "Lagos").status == 0
+    assert small("refresh", "weather_observations", "--date", "2026-01-05").status == 0
+    observations = read(create_engine(f"sqlite:///{Path.cwd() / 'gans.db'}"), tables.weather_observations)
+    assert {str(day) for day in observations["observed_at"].dt.date} == {"2026-01-05"}
+    assert set(observations["product"]) == {"reanalysis"}
+    assert len(observations) == 24
+
+
+def test_a_day_that_is_not_over_is_refused_before_anything_is_asked(small: Gans) -> None:
+    today = pd.Timestamp.now("UTC").date()
+    done = small("refresh", "weather_observations", "--date", str(today))
+    assert done.status == 1
+    assert done.err.startswith(f"gans: --date {today} is outside of the days that weather_observations can have, 2026")
+
+
+def test_the_past_weather_is_not_run_where_the_cities_failed(small: Gans, sandbox: str) -> None:
+    fail(sandbox, provider="wikipedia", match="", status=403)
+    done = small("refresh", "cities", "weather_observations", "--cities", "Lagos")
+    assert done.status == 1
+    assert "weather_observations failed: not run, since something that it needs failed" in done.out
 
 
 def test_a_city_that_is_not_in_the_table_fails_at_once_and_is_named(small: Gans) -> None:
@@ -251,7 +302,9 @@ def _read(terminal: int) -> bytes:
 def test_a_day_that_is_not_kept_is_refused_before_anything_is_asked(small: Gans) -> None:
     done = small("refresh", "arrivals", "--date", "1999-01-01")
     assert done.status == 1
-    assert done.err.startswith("gans: --date 1999-01-01 is outside of the days that are kept, 2026-01-01 to 20")
+    assert done.err.startswith(
+        "gans: --date 1999-01-01 is outside of the days that arrivals can have, 2026-01-01 to 20"
+    )
 
 
 def test_brackets_are_printed_as_they_were_typed(small: Gans) -> None:

@@ -16,7 +16,7 @@ from gans_pipeline.collect.geo import collect_airports, collect_airports_near, c
 from gans_pipeline.collect.outcome import Collected, NothingCollectedError
 from gans_pipeline.collect.retention import expire_answers
 from gans_pipeline.collect.sources import Sources
-from gans_pipeline.collect.weather import collect_weather_forecasts
+from gans_pipeline.collect.weather import collect_weather_forecasts, collect_weather_observations
 from gans_pipeline.replaying import replay
 from gans_pipeline.sandbox import running
 from gans_pipeline.settings import Settings
@@ -30,7 +30,7 @@ from gans_pipeline.tables import schema
 NOW = dt.datetime(2026, 11, 24, 2, 30, tzinfo=dt.UTC)
 DAYS = [AirportDay("EGLL", dt.date(2026, 11, 25)), AirportDay("HECA", dt.date(2026, 11, 25))]
 LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-COLLECTED = ("cities", "populations", "airports", "weather_forecasts", "arrivals")
+COLLECTED = ("cities", "populations", "airports", "weather_forecasts", "weather_observations", "arrivals")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,10 @@ class World:
         if len(cities):
             self._store(engine, "populations", lambda: collect_populations(sources, cities, now=now))
             self._store(engine, "weather_forecasts", lambda: collect_weather_forecasts(sources, cities, now=now))
+            past = [now.date() - dt.timedelta(days=days) for days in (1, 2)]
+            self._store(
+                engine, "weather_observations", lambda: collect_weather_observations(sources, cities, past, now=now)
+            )
         if len(read(engine, tables.airports)):
             self._store(engine, "arrivals", lambda: collect_arrivals(sources, DAYS, now=now))
 
@@ -160,6 +164,22 @@ def test_a_replay_of_one_provider_leaves_the_other_tables_alone(world: World) ->
     assert list(outcome) == ["arrivals"]
     assert len(read(replayed, tables.arrivals)) == len(read(live, tables.arrivals))
     assert read(replayed, tables.weather_forecasts).empty
+
+
+def test_a_replay_asks_each_range_of_past_days_of_the_host_that_had_it(world: World) -> None:
+    live, replayed = world.database(), world.database()
+    world.collect(live)
+    write(replayed, tables.cities, read(live, tables.cities))
+    sources = Sources(world.settings(), archive=world.archive)
+    days = [NOW.date() - dt.timedelta(days=days) for days in (1, 2, 60, 61, 62)]
+    between = dt.datetime.now(dt.UTC)
+    collected = collect_weather_observations(sources, read(live, tables.cities), days, now=NOW)
+    write(live, tables.weather_observations, collected.data)
+    (table,) = replay(replayed, world.archive, world.settings(), provider=None, since=between).values()
+    assert (table.refreshes, table.missing) == (3, [])
+    stored = read(replayed, tables.weather_observations)
+    assert set(stored["product"]) == {"analysis", "reanalysis"}
+    pd.testing.assert_frame_equal(stored, read(live, tables.weather_observations))
 
 
 def test_a_replay_since_a_time_leaves_out_what_began_before(world: World) -> None:

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from gans_pipeline import tables
+from gans_pipeline.collect.distance import great_circle_km
 from gans_pipeline.collect.outcome import Collected, fetch_each, marking_unparsed, recorded
+from gans_pipeline.collect.plausibility import doubts_of_populations, doubts_of_positions
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.sources.http import MalformedError
 from gans_pipeline.sources.places import country_code, timezone_at
 from gans_pipeline.storage.writer import ScopedFrame
-
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius of the Earth (IUGG)."""
 
 
 class City(NamedTuple):
@@ -84,7 +83,10 @@ def _most_populous(sources: Sources, count: int) -> list[str]:
 
 
 def collect_cities(sources: Sources, selection: str, *, now: dt.datetime) -> Collected:
-    """Read the article of each selected city: position, country, time zone, Wikidata item."""
+    """Read the article of each selected city: position, country, time zone, Wikidata item.
+
+    The positions are compared with Wikidata's.
+    """
 
     wikipedia = sources.wikipedia
     provider = wikipedia.name
@@ -122,12 +124,19 @@ def collect_cities(sources: Sources, selection: str, *, now: dt.datetime) -> Col
             titles = choose_titles(sources, selection)
         wikipedia.look_up(titles)
         fetched = fetch_each(sources, wikipedia, titles, fetch, table=tables.cities)
-    # two titles may lead to one article: Bombay and Mumbai
-    return Collected(fetched.frame.drop_duplicates("city_id", ignore_index=True), fetched.failures, fetched.skipped)
+        # two titles may lead to one article: Bombay and Mumbai
+        frame = fetched.frame.drop_duplicates("city_id", ignore_index=True)
+        doubts = doubts_of_positions(sources, frame)
+    return Collected(frame, fetched.failures, fetched.skipped, doubts)
 
 
-def collect_populations(sources: Sources, cities: pd.DataFrame, *, now: dt.datetime) -> Collected:
-    """Read all population figures of each city's article, one of them marked as chosen."""
+def collect_populations(
+    sources: Sources, cities: pd.DataFrame, *, stored: Mapping[int, int] | None = None, now: dt.datetime
+) -> Collected:
+    """Read all population figures of each city's article, one of them marked as chosen.
+
+    That one is compared with Wikidata's, and with the one that is ``stored`` for the city (people by city id).
+    """
 
     wikipedia = sources.wikipedia
 
@@ -155,7 +164,9 @@ def collect_populations(sources: Sources, cities: pd.DataFrame, *, now: dt.datet
     with recorded(sources, tables.populations, wikipedia, items, now=now):
         wikipedia.look_up([city.article_title for city in items])
         fetched = fetch_each(sources, wikipedia, items, fetch, table=tables.populations, name=lambda city: city.name)
-    return Collected(fetched.frame, fetched.failures, fetched.skipped)
+        chosen = fetched.frame[fetched.frame["chosen"].astype(bool)]
+        doubts = doubts_of_populations(sources, cities, chosen, stored or {})
+    return Collected(fetched.frame, fetched.failures, fetched.skipped, doubts)
 
 
 def collect_airports(sources: Sources, *, now: dt.datetime) -> Collected:
@@ -201,7 +212,12 @@ def _with_timezone(airports: pd.DataFrame) -> pd.DataFrame:
 
 def join_city_airports(sources: Sources, cities: pd.DataFrame, airports: pd.DataFrame) -> Collected:
     """Give each city the airports within the radius of the settings, by great circle; names play no part."""
-    distances = great_circle_km(cities, airports)
+    distances = great_circle_km(
+        cities["latitude"].to_numpy()[:, None],
+        cities["longitude"].to_numpy()[:, None],
+        airports["latitude"].to_numpy(),
+        airports["longitude"].to_numpy(),
+    )
     city, airport = np.nonzero(distances <= sources.settings.airport_radius_km)
     frame = pd.DataFrame(
         {
@@ -211,14 +227,3 @@ def join_city_airports(sources: Sources, cities: pd.DataFrame, airports: pd.Data
         }
     )
     return Collected(ScopedFrame(frame, scope=cities[["city_id"]]))
-
-
-def great_circle_km(
-    cities: pd.DataFrame, airports: pd.DataFrame
-) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-    """Return the distances between two frames with latitude and longitude, in km: a row a city, a column an airport."""
-    lat_1, lon_1 = (np.radians(cities[name].to_numpy(dtype=float))[:, None] for name in ("latitude", "longitude"))
-    lat_2, lon_2 = (np.radians(airports[name].to_numpy(dtype=float))[None, :] for name in ("latitude", "longitude"))
-    haversine = np.sin((lat_2 - lat_1) / 2) ** 2 + np.cos(lat_1) * np.cos(lat_2) * np.sin((lon_2 - lon_1) / 2) ** 2
-    distances: np.ndarray[tuple[int, int], np.dtype[np.float64]] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(haversine))
-    return distances

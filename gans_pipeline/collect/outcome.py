@@ -41,12 +41,27 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """An item that was had and stored, and why it may be wrong."""
+
+    item: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.item}: {self.text}"
+
+
+@dataclass(frozen=True)
 class Collected:
-    """The rows for one table, and the items that are missing: those that failed, and those skipped for the budget."""
+    """The rows for one table, and the items that are missing: those that failed, and those skipped for the budget.
+
+    ``doubts`` is None where the rows are compared with nothing.
+    """
 
     data: pd.DataFrame | ScopedFrame
     failures: tuple[Failure, ...] = ()
     skipped: tuple[Failure, ...] = ()
+    doubts: tuple[Doubt, ...] | None = None
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -6,13 +6,14 @@ from functools import cached_property
 import pandas as pd
 
 from gans_pipeline.collect.budget import Budget
-from gans_pipeline.settings import ProviderSettings, Settings
+from gans_pipeline.settings import Settings
 from gans_pipeline.sources.aerodatabox import AeroDataBox
 from gans_pipeline.sources.archive import Archive
 from gans_pipeline.sources.http import Access, PermanentError, spend_nothing
-from gans_pipeline.sources.open_meteo import OpenMeteo
+from gans_pipeline.sources.open_meteo import OpenMeteo, OpenMeteoArchive
 from gans_pipeline.sources.openweathermap import OpenWeatherMap
 from gans_pipeline.sources.ourairports import OurAirports
+from gans_pipeline.sources.wikidata import Wikidata
 from gans_pipeline.sources.wikipedia import Wikipedia
 from gans_pipeline.storage.engine import create_engine
 
@@ -61,24 +62,38 @@ class Sources:
     @cached_property
     def wikipedia(self) -> Wikipedia:
         """English Wikipedia, which answers 403 to clients that name no contact."""
+        self._require_contact(Wikipedia.name)
+        return Wikipedia(self.settings.wikipedia, self.access)
+
+    @cached_property
+    def wikidata(self) -> Wikidata:
+        """Wikidata, which has the same rule."""
+        self._require_contact(Wikidata.name)
+        return Wikidata(self.settings.wikidata, self.access)
+
+    def _require_contact(self, provider: str) -> None:
         if self.settings.contact is None:
             raise PermanentError(
-                Wikipedia.name,
+                provider,
                 "no contact: set GANS_CONTACT to a web page or an e-mail address of yours (their robot policy)",
             )
-        return Wikipedia(self.settings.wikipedia, self.access)
 
     @cached_property
     def weather(self) -> OpenWeatherMap | OpenMeteo:
         """The configured provider of forecasts; without a choice, OpenWeatherMap if it has a key, else Open-Meteo."""
         if self._weather_is_openweathermap:
-            return OpenWeatherMap(self.weather_settings, self.access)
-        return OpenMeteo(self.weather_settings, self.access)
+            return OpenWeatherMap(self.settings.openweathermap, self.access)
+        return self.open_meteo
 
-    @property
-    def weather_settings(self) -> ProviderSettings:
-        """Address, key and limits of the provider of forecasts."""
-        return self.settings.openweathermap if self._weather_is_openweathermap else self.settings.open_meteo
+    @cached_property
+    def open_meteo(self) -> OpenMeteo:
+        """Open-Meteo, for forecasts and for the weather of the past two months."""
+        return OpenMeteo(self.settings.open_meteo, self.access)
+
+    @cached_property
+    def open_meteo_archive(self) -> OpenMeteoArchive:
+        """Open-Meteo's archive, for the weather of older days."""
+        return OpenMeteoArchive(self.settings.open_meteo_archive, self.access)
 
     @property
     def _weather_is_openweathermap(self) -> bool:

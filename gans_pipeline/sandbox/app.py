@@ -23,15 +23,26 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gans_pipeline.sandbox import aerodatabox, faults, openmeteo, openweathermap, ourairports, wikipedia
+from gans_pipeline.sandbox import (
+    aerodatabox,
+    faults,
+    openmeteo,
+    openmeteo_archive,
+    openweathermap,
+    ourairports,
+    wikidata,
+    wikipedia,
+)
 from gans_pipeline.sandbox.faults import Fault
 from gans_pipeline.sandbox.geography import World, build_world
 from gans_pipeline.sandbox.state import OWN_LIMITS, PROVIDERS, Limits, State
 
 _MODULES: Mapping[str, ModuleType] = {
     "wikipedia": wikipedia,
+    "wikidata": wikidata,
     "openweathermap": openweathermap,
     "open-meteo": openmeteo,
+    "open-meteo-archive": openmeteo_archive,
     "ourairports": ourairports,
     "aerodatabox": aerodatabox,
 }
@@ -111,7 +122,8 @@ class _Provider:
             state.active[name] -= 1
 
     def _refused(self, query: str) -> Response | None:
-        weight = openmeteo.weight(QueryParams(query)) if self._name == "open-meteo" else 1.0
+        weigh = getattr(_MODULES[self._name], "weight", None)
+        weight = weigh(QueryParams(query)) if weigh else 1.0
         broken = self._state.exceeded(self._name, weight)
         if broken is None:
             return None

@@ -1,7 +1,8 @@
 """Open-Meteo's forecast: hourly variables, one place (an object) or several (an array), on the grid of its model.
 
-``current`` is what the forecast says for the quarter of an hour. Left out: ``daily`` and ``minutely_15``, which the
-platform does not ask for; they are refused by name.
+The days are ``past_days`` and ``forecast_days`` around today or, instead, ``start_date`` to ``end_date``. ``current``
+is what the forecast says for the quarter of an hour. Left out: ``daily`` and ``minutely_15``, which the platform does
+not ask for; they are refused by name.
 """
 
 import math
@@ -24,6 +25,7 @@ from gans_pipeline.sandbox.state import State
 
 GRID_DEGREES = 0.07
 PLACES_PER_CALL = 1000
+PAST_DAYS = 92
 LONG_LEAD_S = 72 * 3600
 QUARTER_S = 900
 
@@ -92,7 +94,7 @@ _SHORT_LIVED = frozenset({"visibility", "wind_gusts_10m"})
 MOST_DAYS = 16
 
 
-class _Refused(Exception):  # noqa: N818
+class Refused(Exception):  # noqa: N818
     """A parameter that is not allowed; the text is the reason that the client gets."""
 
 
@@ -105,21 +107,68 @@ def weight(query: Mapping[str, str]) -> float:
     """Return what a call counts against the limits: 1 a place, more for many variables or days."""
     places = max(1, len(query.get("latitude", "").split(",")))
     variables = sum(len(query[group].split(",")) for group in ("hourly", "current") if query.get(group)) / 10
-    days = query.get("forecast_days", "7")
-    return places * max(1.0, variables, variables * (min(float(days), MOST_DAYS) if days.isdecimal() else 7) / 14)
+    return places * max(1.0, variables, variables * _days_asked(query) / 14)
+
+
+def _days_asked(query: Mapping[str, str]) -> float:
+    try:
+        days = date.fromisoformat(query["end_date"]) - date.fromisoformat(query["start_date"])
+        return max(1, days.days + 1)
+    except (KeyError, ValueError):
+        asked = query.get("forecast_days", "7")
+        return min(float(asked), MOST_DAYS) if asked.isdecimal() else 7
 
 
 def routes(world: World, state: State) -> list[Route]:
     """Return the route of the forecast."""
 
     async def forecast(request: Request) -> Response:
-        try:
-            places = _answer(world, state.now(), request.query_params)
-        except _Refused as refused:
-            return _error(str(refused), 400)
-        return JSONResponse(places[0] if len(places) == 1 else places)
+        query, now = request.query_params, state.now()
+        return answered(lambda: answer(world, now, query, GRID_DEGREES, _chosen_days(query, now.date())))
 
     return [Route("/v1/forecast", forecast)]
+
+
+def answered(make: Callable[[], list[dict[str, Any]]]) -> Response:
+    """Return the answer for one or several places, or the reason why there is none."""
+    try:
+        places = make()
+    except Refused as refused:
+        return _error(str(refused), 400)
+    return JSONResponse(places[0] if len(places) == 1 else places)
+
+
+Days = Callable[[date], tuple[date, date]]
+"""Gives the first and the last day of an answer, by the date of today at the place."""
+
+
+def _chosen_days(query: Mapping[str, str], today: date) -> Days:
+    if "start_date" in query or "end_date" in query:
+        for name in ("forecast_days", "past_days"):
+            if name in query:
+                raise Refused(f"Parameter '{name}' is mutually exclusive with 'start_date' and 'end_date'")
+        span = dates(query, today - timedelta(days=PAST_DAYS), today + timedelta(days=MOST_DAYS))
+        return lambda _: span
+    days = _days(query, "forecast_days", "Forecast days", MOST_DAYS, default=7)
+    past_days = _days(query, "past_days", "Past days", PAST_DAYS, default=0)
+    return lambda here: (here - timedelta(days=past_days), here + timedelta(days=days - 1))
+
+
+def dates(query: Mapping[str, str], earliest: date, latest: date) -> tuple[date, date]:
+    """Return ``start_date`` and ``end_date``, which have to lie between ``earliest`` and ``latest``."""
+    found = []
+    for name in ("start_date", "end_date"):
+        if not query.get(name):
+            raise Refused("Both 'start_date' and 'end_date' must be set in the url")
+        try:
+            found.append(date.fromisoformat(query[name]))
+        except ValueError:
+            raise Refused("Invalid date format. Make sure to use 'YYYY-MM-DD'") from None
+        if not earliest <= found[-1] <= latest:
+            raise Refused(f"Parameter '{name}' is out of allowed range from {earliest} to {latest}")
+    if found[1] < found[0]:
+        raise Refused("End-date must be larger or equals than start-date")
+    return found[0], found[1]
 
 
 def _error(reason: str, status: int) -> Response:
@@ -139,35 +188,47 @@ FAULTS = {
 """The faults that are this provider's own."""
 
 
-def _answer(world: World, now: datetime, query: Mapping[str, str]) -> list[dict[str, Any]]:
+def answer(
+    world: World,
+    now: datetime,
+    query: Mapping[str, str],
+    grid_degrees: float,
+    days: Days,
+    known_until: float = math.inf,
+    lacking: frozenset[str] = frozenset(),
+) -> list[dict[str, Any]]:
+    """Return what is said of each place that was asked for.
+
+    Hours after ``known_until`` (POSIX seconds) are null; the model lacks the variables ``lacking`` besides those that
+    none has.
+    """
     for group in ("daily", "minutely_15"):
         if group in query:
-            raise _Refused(f"The sandbox serves hourly and current variables only. Given: {group}.")
+            raise Refused(f"The sandbox serves hourly and current variables only. Given: {group}.")
     latitudes = _coordinates(query, "latitude", 90)
     longitudes = _coordinates(query, "longitude", 180)
     if len(latitudes) != len(longitudes):
-        raise _Refused("Parameter 'latitude' and 'longitude' must have the same number of elements")
+        raise Refused("Parameter 'latitude' and 'longitude' must have the same number of elements")
     if len(latitudes) > PLACES_PER_CALL:
-        raise _Refused(f"Only up to {PLACES_PER_CALL} locations can be requested at once")
+        raise Refused(f"Only up to {PLACES_PER_CALL} locations can be requested at once")
     zones = query.get("timezone", "GMT").split(",")
     if len(zones) not in (1, len(latitudes)):
-        raise _Refused("Parameter 'timezone' must have the same number of elements as coordinates")
-    days = _days(query, "forecast_days", "Forecast days", MOST_DAYS, default=7)
-    past_days = _days(query, "past_days", "Past days", 92, default=0)
+        raise Refused("Parameter 'timezone' must have the same number of elements as coordinates")
     hourly, current = _variables(query, "hourly"), _variables(query, "current")
     units = {parameter: _unit(query, parameter) for parameter in _FACTORS}
     unix_time = _one_of(query, "timeformat", ("iso8601", "unixtime"), "iso8601") == "unixtime"
     answers = []
     for number, (latitude, longitude) in enumerate(zip(latitudes, longitudes, strict=True)):
         zone = _zone(world, zones[number if len(zones) > 1 else 0], latitude, longitude)
-        place = _place(world.seed, now, latitude, longitude, zone)
+        place = _place(world.seed, now, latitude, longitude, zone, grid_degrees)
         if number:
             place["location_id"] = number
         if current:
-            place |= _series(world.seed, place, "current", current, [_quarter(now)], units, now, unix_time)
+            times = [_quarter(now)]
+            place |= _series(world.seed, place, "current", current, times, units, now, unix_time, known_until, lacking)
         if hourly:
-            times = _hours_of_days(now, zone, past_days, days)
-            place |= _series(world.seed, place, "hourly", hourly, times, units, now, unix_time)
+            times = _hours_of_days(*days(now.astimezone(zone).date()), zone)
+            place |= _series(world.seed, place, "hourly", hourly, times, units, now, unix_time, known_until, lacking)
         answers.append(place)
     return answers
 
@@ -176,7 +237,7 @@ def _variables(query: Mapping[str, str], group: str) -> list[str]:
     names = [name for name in query.get(group, "").split(",") if name]
     for name in names:
         if name not in _VARIABLES and name not in _NOT_IN_THE_MODEL:
-            raise _Refused(
+            raise Refused(
                 "Data corrupted at path ''. Cannot initialize SurfacePressureAndHeightVariable<VariableAndPreviousDay,"
                 f" ForecastPressureVariable, ForecastHeightVariable> from invalid String value {name}."
             )
@@ -185,15 +246,15 @@ def _variables(query: Mapping[str, str], group: str) -> list[str]:
 
 def _coordinates(query: Mapping[str, str], name: str, limit: int) -> list[float]:
     if not query.get(name):
-        raise _Refused(f"Value of type 'Float' required for key '{name}'.")
+        raise Refused(f"Value of type 'Float' required for key '{name}'.")
     degrees = []
     for text in query[name].split(","):
         try:
             value = float(text)
         except ValueError:
-            raise _Refused(f"Data corrupted at path '{name}'. Cannot convert '{text}' to Float.") from None
+            raise Refused(f"Data corrupted at path '{name}'. Cannot convert '{text}' to Float.") from None
         if not abs(value) <= limit:
-            raise _Refused(f"{name.capitalize()} must be in range of -{limit} to {limit}°. Given: {value}.")
+            raise Refused(f"{name.capitalize()} must be in range of -{limit} to {limit}°. Given: {value}.")
         degrees.append(value)
     return degrees
 
@@ -201,14 +262,14 @@ def _coordinates(query: Mapping[str, str], name: str, limit: int) -> list[float]
 def _days(query: Mapping[str, str], name: str, word: str, limit: int, *, default: int) -> int:
     text = query.get(name, str(default))
     if not text.isdecimal() or float(text) > limit:
-        raise _Refused(f"{word} is invalid. Allowed range 0 to {limit}. Given {text}.")
+        raise Refused(f"{word} is invalid. Allowed range 0 to {limit}. Given {text}.")
     return int(text)
 
 
 def _one_of(query: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
     value = query.get(name, default)
     if value not in allowed:
-        raise _Refused(f"Data corrupted at path '{name}'. Cannot initialize from invalid String value {value}.")
+        raise Refused(f"Data corrupted at path '{name}'. Cannot initialize from invalid String value {value}.")
     return value
 
 
@@ -223,11 +284,13 @@ def _zone(world: World, name: str, latitude: float, longitude: float) -> ZoneInf
     try:
         return zone_of(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _Refused("Invalid timezone") from None
+        raise Refused("Invalid timezone") from None
 
 
-def _place(seed: int, now: datetime, latitude: float, longitude: float, zone: ZoneInfo) -> dict[str, Any]:
-    cell = [_on_grid(latitude), _on_grid(longitude)]
+def _place(
+    seed: int, now: datetime, latitude: float, longitude: float, zone: ZoneInfo, grid_degrees: float
+) -> dict[str, Any]:
+    cell = [_on_grid(latitude, grid_degrees), _on_grid(longitude, grid_degrees)]
     offset = now.astimezone(zone).utcoffset() or timedelta()
     return {
         "latitude": cell[0],
@@ -240,9 +303,9 @@ def _place(seed: int, now: datetime, latitude: float, longitude: float, zone: Zo
     }
 
 
-def _on_grid(degrees: float) -> float:
+def _on_grid(degrees: float, grid_degrees: float) -> float:
     """Return the nearest grid line as the provider prints it: a 32-bit number with its rounding (6.8729997)."""
-    line = round(degrees / GRID_DEGREES) * GRID_DEGREES
+    line = round(degrees / grid_degrees) * grid_degrees
     return float(f"{struct.unpack('f', struct.pack('f', line))[0]:.8g}")
 
 
@@ -254,11 +317,9 @@ def _abbreviation(offset: timedelta) -> str:
     return f"GMT{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02}" if rest else "")
 
 
-def _hours_of_days(now: datetime, zone: ZoneInfo, past_days: int, days: int) -> list[int]:
-    """Return the hours of the local days; a day has 23 or 25 where the clocks change."""
-    today = now.astimezone(zone).date()
-    first = _midnight(today - timedelta(days=past_days), zone)
-    return list(range(first, _midnight(today + timedelta(days=days), zone), weather.HOUR_S))
+def _hours_of_days(first: date, last: date, zone: ZoneInfo) -> list[int]:
+    """Return the hours of the local days, both included; a day has 23 or 25 where the clocks change."""
+    return list(range(_midnight(first, zone), _midnight(last + timedelta(days=1), zone), weather.HOUR_S))
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:
@@ -278,6 +339,8 @@ def _series(
     units: Mapping[str, tuple[str, float]],
     now: datetime,
     unix_time: bool,
+    known_until: float,
+    lacking: frozenset[str],
 ) -> dict[str, Any]:
     """Return units and values: lists for the hours, single values for 'current'.
 
@@ -293,14 +356,14 @@ def _series(
     if group == "current":
         names["interval"], values["interval"] = "seconds", [QUARTER_S]
     for variable in variables:
-        if variable in _NOT_IN_THE_MODEL:
+        if variable in _NOT_IN_THE_MODEL | lacking:
             names[variable], values[variable] = "undefined", [None] * len(grid)
             continue
         unit, read = _VARIABLES[variable]
         names[variable], factor = units.get(unit, (unit, 1.0))
         origin = 32.0 if names[variable] == "°F" else 0.0
         digits = None if variable in _WHOLE_NUMBERS else 3 if names[variable] == "inch" else 2 if unit == "cm" else 1
-        ends = last_known if short and variable in _SHORT_LIVED else math.inf
+        ends = min(last_known, known_until) if short and variable in _SHORT_LIVED else known_until
         values[variable] = [None if hour.at > ends else round(read(hour) * factor + origin, digits) for hour in grid]
     if group == "current":
         return {"current_units": names, "current": {name: series[0] for name, series in values.items()}}

@@ -34,14 +34,16 @@ class Limits(BaseModel, extra="forbid"):
     per_day: float | None = Field(default=None, ge=0)
     concurrency: int | None = Field(default=None, ge=0)
     units_per_month: int = Field(default=10_000_000, ge=0)
-    lag_s: float = Field(default=0, ge=0, description="Wikipedia: seconds that the database replicas are behind")
+    lag_s: float = Field(default=0, ge=0, description="Wikipedia, Wikidata: seconds that the replicas are behind")
 
 
 LIFTED = Limits(per_second=SANDBOX_PER_SECOND)
 OWN_LIMITS = {
     "wikipedia": Limits(per_minute=200, concurrency=3),
+    "wikidata": Limits(per_minute=200, concurrency=3),
     "openweathermap": Limits(per_minute=60),
     "open-meteo": Limits(per_minute=600, per_hour=5000, per_day=10_000, concurrency=5),
+    "open-meteo-archive": Limits(per_minute=600, per_hour=5000, per_day=10_000, concurrency=5),
     "ourairports": Limits(),
     "aerodatabox": Limits(per_second=1, per_hour=1000, units_per_month=400),
 }

@@ -1,8 +1,8 @@
 """The sandbox's weather: invented, plausible for latitude, season and hour, and alike for neighbours.
 
 It is a formula, not a simulation: a climate by latitude, waves that travel east (some days long, a thousand kilometres
-wide) for the weather, and an error of the forecast that changes with each hour of issue and grows with the lead. How a
-provider words it belongs into the provider's module.
+wide) for the weather, and an error of the forecast that changes with each hour of issue and grows with the lead. The
+past has none: it is the same whenever it is asked for. How a provider words it belongs into the provider's module.
 """
 
 import functools
@@ -94,7 +94,7 @@ def _declination(at: float) -> float:
 
 
 def hours(seed: int, latitude: float, longitude: float, times: Iterable[int], issued: datetime) -> list[Hour]:
-    """Return the forecast for these times (POSIX seconds), as issued in the clock hour of ``issued``."""
+    """Return the weather at these times (POSIX seconds), from the clock hour of ``issued`` on as forecast in it."""
     issue = int(issued.timestamp()) // HOUR_S * HOUR_S
     error = dice(seed, "error", round(latitude, 2), round(longitude, 2), issue)
     error_phases = [error.uniform(0, math.tau) for _ in range(3)]
@@ -122,7 +122,7 @@ def _hour(
     windy: list[tuple[float, float]],
     error_phases: list[float],
 ) -> Hour:
-    growth = 0.3 + max(0, at - issue) / 86400
+    growth = 0.3 + (at - issue) / 86400 if at > issue else 0.0
     error_c, error_wet, error_ms = (
         growth * scale * math.sin(at / period + phase)
         for scale, period, phase in zip((0.35, 0.025, 0.25), (20000.0, 15000.0, 17000.0), error_phases, strict=True)

@@ -17,7 +17,10 @@ from starlette.routing import Route
 from gans_pipeline.sandbox.chance import dice, share
 from gans_pipeline.sandbox.faults import rewrites, says
 from gans_pipeline.sandbox.geography import City, World
+from gans_pipeline.sandbox.mediawiki import NO_CONTACT, api_error, lag, lagged, refusal, refused_agent
 from gans_pipeline.sandbox.state import State
+
+__all__ = ["FAULTS", "refusal", "routes"]
 
 LIST_TITLE = "List of largest cities"
 LIST_YEAR = 2025
@@ -30,20 +33,7 @@ TITLES_PER_CALL = 50
 
 NOTICE = "The figures in this article were invented by the Gans sandbox."
 
-_UNIDENTIFIED = (
-    "Please set a user-agent and respect our robot policy https://w.wiki/4wJS."
-    " See also https://phabricator.wikimedia.org/T400119.\n"
-)
-_NO_CONTACT = "Please respect our robot policy https://w.wiki/4wJS. Contact bot-traffic@wikimedia.org\n"
-_TOO_MANY = "Please respect our robot policy https://w.wiki/4wJS when crawling us."
-
-_DOCREF = "See https://en.wikipedia.org/w/api.php for API usage."
 _BRITISH_COUNTRIES = {"ENG": "England", "SCT": "Scotland", "WLS": "Wales", "NIR": "Northern Ireland"}
-
-
-def refusal(_limit: str, renewed_in_s: int) -> Response:
-    """Return the answer to one request too many."""
-    return PlainTextResponse(_TOO_MANY, 429, headers={"Retry-After": str(renewed_in_s), "x-cache": "cp0000 int"})
 
 
 def routes(world: World, state: State) -> list[Route]:
@@ -51,10 +41,10 @@ def routes(world: World, state: State) -> list[Route]:
     encyclopedia = Encyclopedia(world)
 
     async def api(request: Request) -> Response:
-        return _refused_agent(request) or _answer(encyclopedia, state, request.query_params)
+        return refused_agent(request) or _answer(encyclopedia, state, request.query_params)
 
     async def page(request: Request) -> Response:
-        refused = _refused_agent(request)
+        refused = refused_agent(request)
         if refused:
             return refused
         title, _ = encyclopedia.resolve(request.path_params["title"])
@@ -68,27 +58,17 @@ def routes(world: World, state: State) -> list[Route]:
     return [Route("/w/api.php", api), Route("/wiki/{title:path}", page)]
 
 
-def _refused_agent(request: Request) -> Response | None:
-    """Refuse who does not say who it is: Wikimedia has enforced this since 2025."""
-    agent = request.headers.get("user-agent", "")
-    if not agent or agent.startswith("Mozilla/") or re.fullmatch(r"[\w.-]+/[\w.]+", agent):
-        return PlainTextResponse(_UNIDENTIFIED, 403)
-    if "@" not in agent and "://" not in agent:
-        return PlainTextResponse(_NO_CONTACT, 403)
-    return None
-
-
 def _answer(encyclopedia: "Encyclopedia", state: State, query: Mapping[str, str]) -> Response:
     version = 2 if query.get("formatversion") in ("2", "latest") else 1
-    lag_s = state.limits["wikipedia"].lag_s
-    if "maxlag" in query and re.fullmatch(r"-?\d+", query["maxlag"]) and lag_s > int(query["maxlag"]):
-        return _lagged(lag_s)
+    lagging = lag(query, state.limits["wikipedia"].lag_s)
+    if lagging:
+        return lagging
     if query.get("action") == "query" and query.get("prop") == "info":
         return _page_info(encyclopedia, query)
     if query.get("action") != "parse":
-        return _error("badvalue", f'Unrecognized value for parameter "action": {query.get("action", "")}.')
+        return api_error("badvalue", f'Unrecognized value for parameter "action": {query.get("action", "")}.')
     if not query.get("page"):
-        return _error("missingparam", 'The "page", "pageid", "oldid", "text" parameters are required.')
+        return api_error("missingparam", 'The "page", "pageid", "oldid", "text" parameters are required.')
     title, redirected_from = encyclopedia.resolve(query["page"])
     follow = "redirects" in query
     if redirected_from and not follow:
@@ -118,7 +98,8 @@ def _page_info(encyclopedia: "Encyclopedia", query: Mapping[str, str]) -> Respon
     """Return the revisions of up to 50 pages, in the shape of formatversion 2."""
     asked = query.get("titles", "").split("|")
     if not query.get("titles") or len(asked) > TITLES_PER_CALL:
-        return _error("toomanyvalues" if len(asked) > TITLES_PER_CALL else "missingparam", "1 to 50 titles are needed.")
+        code = "toomanyvalues" if len(asked) > TITLES_PER_CALL else "missingparam"
+        return api_error(code, "1 to 50 titles are needed.")
     redirects, pages = [], {}
     for title in asked:
         resolved, redirected_from = encyclopedia.resolve(title)
@@ -132,22 +113,8 @@ def _page_info(encyclopedia: "Encyclopedia", query: Mapping[str, str]) -> Respon
     return JSONResponse({"batchcomplete": True, "query": {"redirects": redirects, "pages": list(pages.values())}})
 
 
-def _error(
-    code: str, info: str, more: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return an error as MediaWiki does: with status 200."""
-    body = {"error": {"code": code, "info": info, **(more or {}), "docref": _DOCREF}, "servedby": "mw-api-ext.sandbox"}
-    return JSONResponse(body, headers={"MediaWiki-API-Error": code, **(headers or {})})
-
-
 def _missing() -> Response:
-    return _error("missingtitle", "The page you specified doesn't exist.")
-
-
-def _lagged(lag_s: float) -> Response:
-    info = f"Waiting for 10.192.16.41: {lag_s:g} seconds lagged."
-    more = {"host": "10.192.16.41", "lag": lag_s, "type": "db"}
-    return _error("maxlag", info, more, {"Retry-After": "5", "X-Database-Lag": str(int(lag_s))})
+    return api_error("missingtitle", "The page you specified doesn't exist.")
 
 
 _TEXT = r'"text":"(?:[^"\\]|\\.)*"'
@@ -159,8 +126,8 @@ def _grown(figure: re.Match[str]) -> str:
 
 
 FAULTS = {
-    "403": says(PlainTextResponse(_NO_CONTACT, 403)),
-    "maxlag": says(_lagged(9)),
+    "403": says(PlainTextResponse(NO_CONTACT, 403)),
+    "maxlag": says(lagged(9)),
     "empty": rewrites(_TEXT, '"text":""'),
     "missing-field": rewrites(r'"properties":\{[^}]*\}', '"properties":{}'),
     "renamed-field": rewrites('"text":', '"html":'),

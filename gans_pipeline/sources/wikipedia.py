@@ -6,35 +6,21 @@ that is not a page means; reading them belongs into ``wikipedia_list`` and ``wik
 
 import datetime as dt
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
-import requests
 
 from gans_pipeline.settings import ProviderSettings
-from gans_pipeline.sources.http import (
-    Access,
-    Http,
-    PermanentError,
-    SourceError,
-    TransientError,
-    describe,
-    retry_after_s,
-)
+from gans_pipeline.sources.http import Access, Http, SourceError
+from gans_pipeline.sources.mediawiki import API, ITEMS_PER_CALL, MAXLAG_S, explains
 from gans_pipeline.sources.wikipedia_article import Article, parse_article
 from gans_pipeline.sources.wikipedia_list import parse_largest_cities
-from gans_pipeline.sources.wikipedia_pages import PROVIDER, PageState, api_error, page_states
+from gans_pipeline.sources.wikipedia_pages import PROVIDER, PageState, page_states
 
 _log = logging.getLogger(__name__)
 
 LIST_TITLE = "List of largest cities"
-MAXLAG_S = 5
-"""Wikimedia asks robots to stand back when its database replicas lag by more than this."""
-
-TITLES_PER_CALL = 50
-_API = "/w/api.php"
 _ASKED = {"redirects": 1, "format": "json", "formatversion": 2, "maxlag": MAXLAG_S}
 
 
@@ -44,7 +30,7 @@ class Wikipedia:
     name = PROVIDER
 
     def __init__(self, settings: ProviderSettings, access: Access) -> None:
-        self._http = Http(self.name, settings, access, explain=_explain, revalidates=True)
+        self._http = Http(self.name, settings, access, explain=explains(self.name, asked_by="page"), revalidates=True)
         self._states: dict[str, PageState] = {}
 
     def look_up(self, titles: Sequence[str]) -> None:
@@ -54,11 +40,11 @@ class Wikipedia:
         """
         if not self._http.is_archived:
             return
-        for start in range(0, len(titles), TITLES_PER_CALL):
-            some = titles[start : start + TITLES_PER_CALL]
+        for start in range(0, len(titles), ITEMS_PER_CALL):
+            some = titles[start : start + ITEMS_PER_CALL]
             try:
                 payload = self._http.get_json(
-                    _API, {"action": "query", "prop": "info", "titles": "|".join(some), **_ASKED}
+                    API, {"action": "query", "prop": "info", "titles": "|".join(some), **_ASKED}
                 )
                 self._states |= page_states(payload, some)
             except SourceError as error:
@@ -85,28 +71,4 @@ class Wikipedia:
         def holds(payload: Any, fetched_at: dt.datetime) -> bool:
             return state is not None and state.is_that_of(payload, fetched_at)
 
-        return self._http.archived_json(_API, params, holds) or self._http.get_json(_API, params)
-
-
-def _explain(response: requests.Response) -> SourceError | None:
-    """Return the error of an answer: refused clients by status, everything that the API itself says by its body."""
-    if response.status_code == requests.codes.forbidden:
-        return PermanentError(
-            PROVIDER, f"this client is refused; set GANS_CONTACT to a web or e-mail address: {describe(response)}"
-        )
-    if response.status_code != requests.codes.ok:
-        return None
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(body, Mapping) or "error" not in body:
-        return None
-    error = api_error(body["error"], _asked_page(response))
-    if isinstance(error, TransientError):
-        error.retry_after_s = retry_after_s(response)
-    return error
-
-
-def _asked_page(response: requests.Response) -> str:
-    return parse_qs(urlsplit(response.request.url or "").query).get("page", ["page"])[0]
+        return self._http.archived_json(API, params, holds) or self._http.get_json(API, params)

@@ -17,7 +17,8 @@ from bs4.exceptions import ParserRejectedMarkup
 
 from gans_pipeline.sources import places
 from gans_pipeline.sources import wikipedia_grammar as grammar
-from gans_pipeline.sources.http import MalformedError, PermanentError, SourceError, TransientError
+from gans_pipeline.sources.http import MalformedError
+from gans_pipeline.sources.mediawiki import api_error
 from gans_pipeline.sources.payloads import shortened
 
 PROVIDER = "wikipedia"
@@ -77,17 +78,6 @@ def page_states(payload: Any, titles: Iterable[str]) -> dict[str, PageState]:
     return found
 
 
-def api_error(error: Any, page: str) -> SourceError:
-    """Return what the ``error`` object of an API answer means; ``page`` is the title that was asked for.
-
-    Lag of the replicas and overload pass; a page that does not exist and every other error do not.
-    """
-    code, info = (error.get("code"), error.get("info")) if isinstance(error, dict) else (None, error)
-    detail = f"{page}: {code}: {info}"
-    passing = code in ("maxlag", "ratelimited", "readonly") or str(code).startswith("internal_api_error")
-    return TransientError(PROVIDER, detail) if passing else PermanentError(PROVIDER, detail)
-
-
 def open_page(payload: object) -> Page:
     """Return the page in a decoded answer of the API or in HTML; raises a :class:`SourceError` for anything else."""
     if isinstance(payload, str):
@@ -95,7 +85,7 @@ def open_page(payload: object) -> Page:
     if not isinstance(payload, Mapping):
         raise MalformedError(PROVIDER, f"neither HTML nor a JSON object but {type(payload).__name__}")
     if "error" in payload:
-        raise api_error(payload["error"], "the saved answer")
+        raise api_error(PROVIDER, payload["error"], "the saved answer")
     parsed = payload.get("parse")
     if not isinstance(parsed, Mapping):
         raise MalformedError(PROVIDER, "no 'parse' in the answer")

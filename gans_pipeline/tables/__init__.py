@@ -8,7 +8,7 @@ from gans_pipeline.tables.base import metadata
 from gans_pipeline.tables.flights import arrivals, physical_arrivals
 from gans_pipeline.tables.geo import airports, cities, city_airports, current_populations, populations
 from gans_pipeline.tables.usage import api_usage
-from gans_pipeline.tables.weather import latest_weather_forecasts, weather_forecasts
+from gans_pipeline.tables.weather import latest_weather_forecasts, weather_forecasts, weather_observations
 
 VIEWS = (current_populations, latest_weather_forecasts, physical_arrivals)
 
@@ -25,4 +25,5 @@ __all__ = [
     "physical_arrivals",
     "populations",
     "weather_forecasts",
+    "weather_observations",
 ]

@@ -1,12 +1,14 @@
 """Questions to the database that more than one part of the platform asks."""
 
+import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from gans_pipeline.storage.engine import display_url
-from gans_pipeline.tables import airports, api_usage, cities, metadata
+from gans_pipeline.tables import airports, api_usage, cities, metadata, weather_observations
 
 
 def contents(engine: Engine) -> dict[str, dict[str, Any]]:
@@ -40,6 +42,20 @@ def usage(engine: Engine) -> dict[tuple[str, str], float]:
     """Return the units that were spent or set aside, by provider and period."""
     with engine.connect() as connection:
         return {(row.provider, row.period): row.units for row in connection.execute(sa.select(api_usage))}
+
+
+def missing_observations(engine: Engine, days: Iterable[dt.date]) -> list[tuple[int, dt.date]]:
+    """Return city and day (UTC) wherever not all 24 hours of the weather are stored."""
+    days = sorted(days)
+    city, at = weather_observations.c.city_id, weather_observations.c.observed_at
+    day = sa.func.date(at)
+    begin = dt.datetime.combine(days[0], dt.time(), dt.UTC)
+    end = dt.datetime.combine(days[-1] + dt.timedelta(days=1), dt.time(), dt.UTC)
+    stored = sa.select(city, day).where(at >= begin, at < end).group_by(city, day).having(sa.func.count() == 24)
+    with engine.connect() as connection:
+        complete = {(city_id, str(shown)) for city_id, shown in connection.execute(stored)}  # SQLite has days as text
+        city_ids = connection.execute(sa.select(cities.c.city_id).order_by(cities.c.city_id)).scalars()
+        return [(city_id, each) for city_id in city_ids for each in days if (city_id, str(each)) not in complete]
 
 
 def is_empty(engine: Engine, table: sa.Table) -> bool:

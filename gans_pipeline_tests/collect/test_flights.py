@@ -145,6 +145,34 @@ def test_a_flight_that_vanished_from_a_day_goes_and_other_days_stay(
     assert len(read(engine, tables.arrivals)) == total - of_tomorrow
 
 
+def test_a_past_day_collected_again_has_what_became_of_its_flights_and_keeps_those_that_were_canceled(
+    database_url: str, sources: Sources, sandbox: Sandbox
+) -> None:
+    engine = create_engine(database_url)
+    schema.upgrade(engine)
+    _store_airports(engine)
+    day, next_day = (AirportDay("KJFK", NEW_YORKS_TOMORROW + dt.timedelta(days=days)) for days in (0, 1))
+    write(engine, tables.arrivals, collect_arrivals(sources, [day], now=NOW).data)
+    key = ["airport_icao", "flight_number", "scheduled_at"]
+    before = read(engine, tables.arrivals).set_index(key)
+    assert not {"Arrived", "Canceled"} & set(before["status"])
+    later = NOW + dt.timedelta(days=2)
+    sandbox.control("now", {"now": later.isoformat()})
+    again = collect_arrivals(sources, [day, next_day], now=later)
+    write(engine, tables.arrivals, again.data)
+    after = read(engine, tables.arrivals).set_index(key)
+    assert set(before.index) <= set(after.index)  # one that was late past midnight is on the next day's list
+    became = after.loc[before.index]
+    assert (became["status"] == "Arrived").mean() > 0.9
+    assert became.loc[became["status"] == "Arrived", "runway_at"].notna().any()
+    canceled = became[became["status"] == "Canceled"]
+    assert len(canceled) > 0
+    assert set(canceled["local_date"]) == {NEW_YORKS_TOMORROW}
+    assert canceled["runway_at"].isna().all()
+    unchanged = write(engine, tables.arrivals, collect_arrivals(sources, [day, next_day], now=later).data)
+    assert (unchanged.inserted, unchanged.updated, unchanged.deleted) == (0, 0, 0)
+
+
 def test_codeshares_fold_into_one_physical_arrival(database_url: str, sources: Sources) -> None:
     engine = create_engine(database_url)
     schema.upgrade(engine)

@@ -14,6 +14,7 @@ from gans_pipeline.definitions import defs
 from gans_pipeline.defs.flights.automation import arrivals_every_evening
 from gans_pipeline.defs.platform.resources import Database
 from gans_pipeline.defs.platform.sensors import cities_that_lack_something
+from gans_pipeline.defs.weather.automation import observations_daily
 from gans_pipeline.storage.engine import create_engine
 from gans_pipeline.storage.writer import write
 from gans_pipeline.tables import schema
@@ -25,6 +26,7 @@ SCHEDULES = {
     "populations_monthly": ("0 4 1 * *", {"populations"}),
     "airports_monthly": ("0 2 1 * *", {"airports", "city_airports"}),
     "forecasts_every_3_hours": ("10 */3 * * *", {"weather_forecasts"}),
+    "observations_daily": ("0 4 * * *", {"weather_observations"}),
     "arrivals_every_evening": ("0 18 * * *", {"arrivals"}),
     "archive_retention_daily": ("30 0 * * *", set()),
 }
@@ -59,6 +61,21 @@ def test_the_evening_schedule_asks_for_each_airports_own_tomorrow() -> None:
     assert request.tags["dagster/asset_partition_range_start"] == "2026-11-24"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-25"
     assert request.run_config["ops"]["arrivals"]["config"]["tomorrow_only"] is True
+
+
+def test_the_daily_schedule_asks_for_the_day_of_utc_that_ended_last() -> None:
+    for asked_at in ("2026-11-24T04:00+00:00", "2026-11-23T20:00-08:00", "2026-11-24T23:59+00:00"):
+        moment = dt.datetime.fromisoformat(asked_at)
+        request = observations_daily(dg.build_schedule_context(scheduled_execution_time=moment))
+        assert isinstance(request, dg.RunRequest)
+        assert request.partition_key == "2026-11-23"
+
+
+def test_a_partition_of_the_past_weather_is_a_day_that_is_over() -> None:
+    spec = next(spec for spec in defs.resolve_all_asset_specs() if spec.key == dg.AssetKey("weather_observations"))
+    assert spec.partitions_def is not None
+    late_evening = dt.datetime(2026, 11, 23, 23, 59, tzinfo=dt.UTC)
+    assert spec.partitions_def.get_partition_keys(current_time=late_evening)[-1] == "2026-11-22"
 
 
 def test_tomorrow_is_a_valid_partition_everywhere_on_earth() -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from gans_pipeline.definitions import defs
 
-ASSETS = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "arrivals"}
+ASSETS = {"cities", "populations", "airports", "city_airports", "weather_forecasts", "weather_observations", "arrivals"}
 
 
 def test_the_assets_are_exactly_these() -> None:
@@ -35,6 +35,7 @@ def test_the_lineage_leads_from_cities_to_arrivals() -> None:
         "airports": set(),
         "populations": {"cities"},
         "weather_forecasts": {"cities"},
+        "weather_observations": {"cities"},
         "city_airports": {"cities", "airports"},
         "arrivals": {"cities", "airports", "city_airports"},
     }
@@ -42,14 +43,15 @@ def test_the_lineage_leads_from_cities_to_arrivals() -> None:
 
 def test_the_groups_are_the_domains() -> None:
     groups = {spec.key.to_user_string(): spec.group_name for spec in defs.resolve_all_asset_specs()}
-    assert groups["weather_forecasts"] == "weather"
+    assert groups["weather_forecasts"] == groups["weather_observations"] == "weather"
     assert groups["arrivals"] == "flights"
     assert {groups[name] for name in ("cities", "populations", "airports", "city_airports")} == {"geo"}
 
 
-def test_every_asset_has_a_check_for_what_is_missing() -> None:
+def test_every_asset_is_checked_for_what_is_missing_and_those_that_are_compared_for_doubts() -> None:
     checks = defs.resolve_asset_graph().asset_check_keys
-    assert {(key.asset_key.to_user_string(), key.name) for key in checks} == {(name, "complete") for name in ASSETS}
+    found = {(key.asset_key.to_user_string(), key.name) for key in checks}
+    assert found == {(name, "complete") for name in ASSETS} | {("cities", "plausible"), ("populations", "plausible")}
 
 
 def test_definitions_load_without_keys_network_database_or_heavy_libraries(tmp_path: object) -> None:

@@ -15,9 +15,9 @@ import requests
 from dagster._utils.interrupts import raise_interrupts_as
 
 from gans_pipeline.collect.flights import AirportDay, collect_arrivals
-from gans_pipeline.collect.outcome import Collected, on_progress
+from gans_pipeline.collect.outcome import Collected, Doubt, on_progress
 from gans_pipeline.collect.sources import Sources
-from gans_pipeline.defs.platform.refresh import InterruptedRefreshError, now, refreshed
+from gans_pipeline.defs.platform.refresh import NAMED_FAILURES, InterruptedRefreshError, now, refreshed, table_asset
 from gans_pipeline.sandbox import running
 from gans_pipeline.settings import Settings
 from gans_pipeline.sources.archive import Archive
@@ -93,6 +93,40 @@ def test_a_step_that_is_tried_again_asks_only_for_what_it_lacks(sandbox: str, tm
     asked = Counter(request["path"].split("/")[4] for request in journal)
     assert asked == {"EGLL": 2, "EGKK": 2, "HECA": 3}  # the window that failed at first is asked for again
     assert [set(frame["airport_icao"]) for frame in database.written] == [{"EGLL", "EGKK", "HECA"}]
+
+
+class Kept(dg.IOManager):
+    """A database that has no trouble."""
+
+    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
+        """Take what comes."""
+
+    def load_input(self, context: dg.InputContext) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("number", [0, 3, 60])
+def test_doubts_are_a_warning_that_names_them_and_the_run_succeeds(number: int) -> None:
+    doubts = tuple(Doubt(f"City {each}", "position 56 km from Wikidata's") for each in range(number))
+
+    def collect(_sources: Sources) -> Collected:
+        return Collected(pd.DataFrame({"city_id": [1]}), doubts=doubts)
+
+    @table_asset("cities", group="geo", kinds=set(), pool="wikipedia", is_compared=True)
+    def cities() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return refreshed(collect, Sources(Settings()))
+
+    result = dg.materialize([cities], resources={"io_manager": Kept()})
+    assert result.success
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert (checks["complete"].passed, checks["plausible"].passed) == (True, not number)
+    assert checks["plausible"].severity is dg.AssetCheckSeverity.WARN
+    (materialization,) = result.asset_materializations_for_node("cities")
+    for metadata in (checks["plausible"].metadata, materialization.metadata):
+        named = str(metadata["doubts"].value).splitlines() if "doubts" in metadata else []
+        assert len(named) == min(number, NAMED_FAILURES + 1)
+        assert named[:1] == ["- City 0: position 56 km from Wikidata's"][:number]
+        assert ("- … and 10 more" in named) is (number == 60)
 
 
 def test_another_run_asks_again(sandbox: str, tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ class Sandbox:
         parameters: Any = {"action": "parse", "page": title, "prop": "text|revid|properties", "formatversion": 2}
         return self.get("wikipedia", "/w/api.php", format="json", **(parameters | query))
 
+    def wikidata(self, *items: str, **query: Any) -> requests.Response:
+        parameters: Any = {"action": "wbgetentities", "ids": "|".join(items), "props": "claims", "formatversion": 2}
+        return self.get("wikidata", "/w/api.php", format="json", **(parameters | query))
+
     def forecast(self, **query: Any) -> requests.Response:
         parameters: Any = {"lat": 52.52, "lon": 13.405, "appid": "k"}
         return self.get("openweathermap", "/data/2.5/forecast", **(parameters | query))
@@ -49,6 +53,11 @@ class Sandbox:
     def open_meteo(self, **query: Any) -> requests.Response:
         parameters: Any = {"latitude": 52.52, "longitude": 13.405, "hourly": "temperature_2m"}
         return self.get("open-meteo", "/v1/forecast", **(parameters | query))
+
+    def open_meteo_archive(self, **query: Any) -> requests.Response:
+        parameters: Any = {"latitude": 52.52, "longitude": 13.405, "hourly": "temperature_2m"}
+        days = {"start_date": "2026-08-01", "end_date": "2026-08-02"}
+        return self.get("open-meteo-archive", "/v1/archive", **(parameters | days | query))
 
     def aerodatabox(self, path: str, *, key: str = "k", **query: Any) -> requests.Response:
         headers = {"X-RapidAPI-Key": key, "X-RapidAPI-Host": "aerodatabox.p.rapidapi.com"}

@@ -70,8 +70,10 @@ def test_the_journal_names_every_request_without_its_key(sandbox: Sandbox) -> No
     journal = sandbox.journal()
     assert journal["totals"] == {
         "wikipedia": 1,
+        "wikidata": 0,
         "openweathermap": 1,
         "open-meteo": 0,
+        "open-meteo-archive": 0,
         "ourairports": 0,
         "aerodatabox": 1,
     }

@@ -105,16 +105,21 @@ def test_a_given_answer_has_its_status_body_and_headers(sandbox: Sandbox) -> Non
     assert (answer.status_code, answer.json(), answer.headers["X-Pot"]) == (418, {"tea": True}, "brown")
 
 
+LONDON = "Q2002643743"
 CONTENT = {"unknown-fields", "missing-field", "renamed-field", "retyped-field", "implausible", "empty"}
 
 
 def _true_answer(sandbox: Sandbox, provider: str, kind: str) -> str:
     if provider == "wikipedia":
         return sandbox.article("London").text
+    if provider == "wikidata":
+        return sandbox.wikidata(LONDON).text
     if provider == "openweathermap":
         return sandbox.forecast().text
     if provider == "open-meteo":
         return sandbox.open_meteo(current="weather_code", timeformat="unixtime").text
+    if provider == "open-meteo-archive":
+        return sandbox.open_meteo_archive(timeformat="unixtime").text
     if provider == "ourairports":
         return sandbox.get("ourairports", "/airports.csv").text
     if kind == "implausible":
@@ -150,7 +155,7 @@ def test_errors_are_not_rewritten(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ({"provider": "x", "kind": "500"}, "no such provider: x; there are wikipedia, openweathermap"),
+        ({"provider": "x", "kind": "500"}, "no such provider: x; there are wikipedia, wikidata, openweathermap"),
         (
             {"provider": "ourairports", "kind": "maxlag"},
             "no such fault of ourairports: maxlag; there are 204, 429, 429-retry-after",
@@ -180,7 +185,8 @@ def test_faults_are_named_on_the_command_line(sandbox: Sandbox) -> None:
 
 def test_all_means_every_provider_that_knows_the_kind() -> None:
     assert {fault.provider for fault in read(["all=500:0.25"], KINDS)} == set(KINDS)
-    assert [(fault.provider, fault.rate) for fault in read(["all=maxlag:0.25"], KINDS)] == [("wikipedia", 0.25)]
+    lagging = [(fault.provider, fault.rate) for fault in read(["all=maxlag:0.25"], KINDS)]
+    assert lagging == [("wikipedia", 0.25), ("wikidata", 0.25)]
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,21 @@ def test_openweathermap_converts_units(sandbox: Sandbox) -> None:
         ({"hourly": "tempeture_2m"}, "from invalid String value tempeture_2m."),
         ({"wind_speed_unit": "knots"}, "from invalid String value knots."),
         ({"daily": "sunrise"}, "Given: daily."),
+        ({"start_date": "2026-11-01"}, "Both 'start_date' and 'end_date' must be set in the url"),
+        (
+            {"start_date": "2026-11-01", "end_date": "2026-11-02", "past_days": 1},
+            "Parameter 'past_days' is mutually exclusive with 'start_date' and 'end_date'",
+        ),
+        (
+            {"start_date": "2026-08-22", "end_date": "2026-11-02"},
+            "Parameter 'start_date' is out of allowed range from 2026-08-23 to 2026-12-09",
+        ),
+        (
+            {"start_date": "2026-11-02", "end_date": "2026-12-10"},
+            "Parameter 'end_date' is out of allowed range from 2026-08-23 to 2026-12-09",
+        ),
+        ({"start_date": "2026-11-02", "end_date": "2026-11-01"}, "End-date must be larger or equals than start-date"),
+        ({"start_date": "yesterday", "end_date": "2026-11-01"}, "Make sure to use 'YYYY-MM-DD'"),
     ],
 )
 def test_open_meteo_names_what_is_wrong(sandbox: Sandbox, query: Any, reason: str) -> None:
@@ -201,6 +216,83 @@ def test_open_meteo_current_is_the_quarter_of_an_hour(sandbox: Sandbox) -> None:
     assert body["current_units"] == {"time": "unixtime", "interval": "seconds", "weather_code": "wmo code"}
     assert body["current"]["time"] == datetime.fromisoformat("2026-11-23T11:15Z").timestamp()
     assert isinstance(body["current"]["weather_code"], int)
+
+
+@pytest.mark.parametrize(
+    "days", [{"past_days": 2, "forecast_days": 1}, {"start_date": "2026-11-21", "end_date": "2026-11-23"}]
+)
+def test_open_meteo_has_past_days_by_number_or_by_date(sandbox: Sandbox, days: Any) -> None:
+    times = sandbox.open_meteo(**days).json()["hourly"]["time"]
+    assert (times[0], times[-1], len(times)) == ("2026-11-21T00:00", "2026-11-23T23:00", 72)
+
+
+def test_what_was_is_the_same_whenever_it_is_asked_for_and_forecasts_drift_towards_it(sandbox: Sandbox) -> None:
+    day = {"start_date": "2026-11-24", "end_date": "2026-11-24", "hourly": "temperature_2m"}
+
+    def seen(at: str) -> list[float]:
+        sandbox.put("now", {"now": at})
+        hours: list[float] = sandbox.open_meteo(**day).json()["hourly"]["temperature_2m"]
+        return hours
+
+    early, late, after, long_after = map(
+        seen, ("2026-11-17T12:00Z", "2026-11-23T23:00Z", "2026-11-25T00:00Z", "2026-12-24T00:00Z")
+    )
+    assert after == long_after
+    errors = [mean(abs(a - b) for a, b in zip(forecast, after, strict=True)) for forecast in (early, late)]
+    assert 0 < errors[1] < errors[0]
+
+
+def test_the_archive_has_the_same_sky_on_its_own_grid(sandbox: Sandbox) -> None:
+    query = {"latitude": 52.38, "start_date": "2026-11-01", "end_date": "2026-11-07"}
+    analysis, reanalysis = sandbox.open_meteo(**query).json(), sandbox.open_meteo_archive(**query, models="era5").json()
+    assert analysis["latitude"] != reanalysis["latitude"]
+    assert analysis["hourly"]["time"] == reanalysis["hourly"]["time"]
+    pairs = zip(analysis["hourly"]["temperature_2m"], reanalysis["hourly"]["temperature_2m"], strict=True)
+    differences = [abs(one - other) for one, other in pairs]
+    assert 0 < max(differences) < 1.5
+
+
+def test_the_archive_is_null_for_the_last_five_days_and_lacks_visibility(sandbox: Sandbox) -> None:
+    body = sandbox.open_meteo_archive(
+        start_date="2026-11-17", end_date="2026-11-23", hourly="temperature_2m,visibility"
+    ).json()
+    known = [time for time, value in zip(*map(body["hourly"].get, ("time", "temperature_2m")), strict=True) if value]
+    assert (known[0], known[-1]) == ("2026-11-17T00:00", "2026-11-18T11:00")
+    assert body["hourly_units"]["visibility"] == "undefined"
+    assert set(body["hourly"]["visibility"]) == {None}
+    old = sandbox.open_meteo_archive(start_date="1940-01-01", end_date="1940-01-01").json()["hourly"]["temperature_2m"]
+    assert None not in old
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"end_date": ""}, "Both 'start_date' and 'end_date' must be set in the url"),
+        (
+            {"start_date": "1939-12-31"},
+            "Parameter 'start_date' is out of allowed range from 1940-01-01 to 2026-11-23",
+        ),
+        (
+            {"end_date": "2026-11-24"},
+            "Parameter 'end_date' is out of allowed range from 1940-01-01 to 2026-11-23",
+        ),
+        ({"models": "cerra"}, "The sandbox serves models=era5 only. Given: cerra."),
+        ({"latitude": 91}, "Latitude must be in range of -90 to 90°. Given: 91.0."),
+    ],
+)
+def test_the_archive_names_what_is_wrong(sandbox: Sandbox, query: Any, reason: str) -> None:
+    answer = sandbox.open_meteo_archive(**query)
+    assert (answer.status_code, answer.json()) == (400, {"error": True, "reason": reason})
+
+
+def test_the_archive_counts_days_for_itself(sandbox: Sandbox) -> None:
+    sandbox.put("limits", {"open-meteo-archive": {"per_day": 3}})
+    many = ",".join(["rain"] * 10)
+    assert (
+        sandbox.open_meteo_archive(hourly=many, start_date="2026-07-01", end_date="2026-07-28").status_code == 200
+    )  # 2
+    assert sandbox.open_meteo_archive(hourly=many, start_date="2026-07-01", end_date="2026-07-28").status_code == 429
+    assert sandbox.open_meteo().status_code == 200
 
 
 def _temperatures(seed: int, latitude: float, longitude: float, month: int, hour: int) -> float:

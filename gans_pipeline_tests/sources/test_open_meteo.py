@@ -1,4 +1,4 @@
-"""Open-Meteo's hourly forecast: folded to 3-hour steps, whatever its units and its way to tell the time."""
+"""Open-Meteo's hours: forecasts folded to 3-hour steps, the past as it is, whatever units and way to tell the time."""
 
 import copy
 import datetime as dt
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from pydantic import SecretStr
 
 from gans_pipeline.sources.http import Access, MalformedError, PermanentError, QuotaError, SourceError, TransientError
-from gans_pipeline.sources.open_meteo import OpenMeteo, parse_forecast
+from gans_pipeline.sources.open_meteo import OpenMeteo, OpenMeteoArchive, parse_forecast, parse_observations
 from gans_pipeline.sources.openweathermap import parse_forecast as parse_openweathermap
 from gans_pipeline_tests.sources.local_provider import USER_AGENT, Answer, LocalProvider, as_json, local_provider
 from gans_pipeline_tests.sources.mutations import mutated
@@ -232,8 +232,76 @@ def test_what_is_no_forecast_of_one_place_is_refused(refused: Any) -> None:
 
 
 def test_a_saved_error_is_refused_with_its_reason() -> None:
-    with pytest.raises(MalformedError, match="an error and no forecast: Invalid timezone"):
+    with pytest.raises(MalformedError, match="an error and no weather: Invalid timezone"):
         parse_forecast({"error": True, "reason": "Invalid timezone"})
+
+
+def test_past_hours_are_kept_one_by_one() -> None:
+    frame = parse_observations(payload(), "analysis")
+    assert list(frame["observed_at"]) == [pd.Timestamp(MIDNIGHT) + pd.Timedelta(hours=hour) for hour in range(7)]
+    assert frame.iloc[1].drop("observed_at").to_dict() == {
+        "product": "analysis",
+        "temperature_c": 1.0,
+        "feels_like_c": -1.0,
+        "humidity_pct": 71.0,
+        "precipitation_mm": 0.1,  # of the hour alone
+        "snow_mm": 1.0,
+        "wind_speed_ms": 5.0,
+        "wind_gust_ms": 12.5,
+        "cloud_pct": 100.0,
+        "visibility_m": 24140.0,
+        "conditions": "snow",
+        "condition_code": 73,
+    }
+
+
+def test_hours_that_are_not_there_yet_are_left_out() -> None:
+    answer = payload(temperature_2m=[1.0, 2.0, None, None, 5.0, None, None])
+    assert list(parse_observations(answer, "reanalysis")["observed_at"].dt.hour) == [0, 1, 4]
+    answer = payload(temperature_2m=[None] * 7)
+    answer["hourly_units"] = dict.fromkeys(answer["hourly_units"], "undefined")
+    for name in answer["hourly"].keys() - {"time"}:
+        answer["hourly"][name] = [None] * 7
+    empty = parse_observations(answer, "reanalysis")
+    assert empty.empty
+    assert empty.dtypes.equals(parse_observations(payload(), "reanalysis").dtypes)
+
+
+@pytest.mark.parametrize(("now", "last"), [("04:45", 3), ("05:00", 4), ("00:15", None)])
+def test_an_hour_that_is_forecast_does_not_pass_for_a_past_one(now: str, last: int | None) -> None:
+    answer = payload()
+    at = dt.datetime.combine(MIDNIGHT.date(), dt.time.fromisoformat(now), dt.UTC)
+    answer["current"] = {"time": int(at.timestamp()), "interval": 900}
+    assert list(parse_observations(answer, "analysis")["observed_at"].dt.hour) == list(range((last or -1) + 1))
+
+
+def test_a_null_that_is_not_the_temperature_is_null_in_its_hour() -> None:
+    answer = payload(precipitation=[0.0, None, 0.2, 0.3, 0.4, 0.5, 0.6])
+    del answer["hourly"]["visibility"]  # as the archive, which has none
+    frame = parse_observations(answer, "reanalysis")
+    assert list(frame["precipitation_mm"].isna()) == [False, True, False, False, False, False, False]
+    assert frame["visibility_m"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"temperature_2m": [1.0] * 6}, "hourly.temperature_2m: 6 values for 7 times"),
+        ({"weather_code": [3.5] * 7}, "hourly.weather_code[0]"),
+        ({"temperature_2m": [300.0] * 7}, "temperature_c of row 0"),
+    ],
+)
+def test_past_hours_that_do_not_fit_are_named_by_their_path(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(MalformedError) as raised:
+        parse_observations(payload(**change), "analysis")
+    assert raised.value.detail.startswith(place)
+
+
+@settings(deadline=None)  # a busy machine is not a fault of the parser
+@given(mutated(payload()))
+def test_damaged_past_hours_give_a_frame_or_are_refused(damaged: Any) -> None:
+    with suppress(MalformedError):
+        parse_observations(damaged, "analysis")
 
 
 @settings(deadline=None)  # a busy machine is not a fault of the parser
@@ -313,6 +381,35 @@ def test_the_key_of_the_paid_host_is_sent(provider: LocalProvider) -> None:
     provider.answers = [as_json(payload())]
     client(provider, [], key=SecretStr("paid-for")).forecast(52.5, 13.25)
     assert provider.asked[0].query["apikey"] == "paid-for"
+
+
+def test_the_clients_ask_for_whole_days_of_utc(provider: LocalProvider) -> None:
+    provider.answers = [as_json(payload())]
+    first, last = dt.date(2026, 3, 28), dt.date(2026, 4, 3)
+    settings, access = provider.settings(), Access(USER_AGENT)
+    analysis = OpenMeteo(settings, access).observations(52.5, 13.25, first, last)
+    reanalysis = OpenMeteoArchive(settings, access).observations(52.5, 13.25, first, last)
+    assert (set(analysis["product"]), set(reanalysis["product"])) == ({"analysis"}, {"reanalysis"})
+    assert [asked.path for asked in provider.asked] == ["/v1/forecast", "/v1/archive"]
+    for asked in provider.asked:
+        assert (asked.query["start_date"], asked.query["end_date"]) == ("2026-03-28", "2026-04-03")
+        assert (asked.query["timeformat"], asked.query["timezone"]) == ("unixtime", "GMT")
+        assert not {"past_days", "forecast_days"} & asked.query.keys()  # refused beside the dates
+    assert "models" not in provider.asked[0].query
+    assert provider.asked[1].query["models"] == "era5"
+    assert "visibility" not in provider.asked[1].query["hourly"].split(",")
+
+
+@pytest.mark.parametrize("days", [1, 14, 100])
+def test_a_range_of_days_costs_what_its_call_weighs(provider: LocalProvider, days: int) -> None:
+    spent: list[float] = []
+    provider.answers = [as_json(payload())]
+    first = dt.date(2026, 3, 28)
+    last = first + dt.timedelta(days=days - 1)
+    made = OpenMeteo(provider.settings(), Access(USER_AGENT, spend=lambda _, units: spent.append(units)))
+    made.observations(52.5, 13.25, first, last)
+    assert spent == [made.units_per_range(first, last)]
+    assert spent[0] == pytest.approx(max(1.1, 1.1 * days / 14))
 
 
 @pytest.mark.parametrize("limit", ["Hourly", "Daily"])

@@ -68,16 +68,23 @@ def now() -> dt.datetime:
 
 
 def table_asset(
-    name: str, *, group: str, kinds: set[str], pool: str, **options: Any
+    name: str, *, group: str, kinds: set[str], pool: str, is_compared: bool = False, **options: Any
 ) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
     """Declare the asset that fills the table ``name``: retried, and checked for what is missing from it.
 
+    One whose rows the collector compares (``is_compared``) is checked for what is doubtful too.
     ``pool`` bounds how many runs may ask one provider, or write the table, at once; ``options`` are those of
     ``dagster.asset``.
     """
-    complete = dg.AssetCheckSpec(
-        "complete", asset=name, description="Everything that was asked for was fetched and stored."
-    )
+    checks = [
+        dg.AssetCheckSpec("complete", asset=name, description="Everything that was asked for was fetched and stored.")
+    ]
+    if is_compared:
+        checks.append(
+            dg.AssetCheckSpec(
+                "plausible", asset=name, description="What was stored agrees with Wikidata and with what was before."
+            )
+        )
     # Dagster 1.13 takes the annotation MaterializeResult for "returns nothing" and compares the frame with a sentinel,
     # which pandas refuses; the I/O manager checks the value's type anyway.
     decorate: Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition] = dg.asset(
@@ -86,7 +93,7 @@ def table_asset(
         kinds=kinds,
         pool=pool,
         retry_policy=RETRY,
-        check_specs=[complete],
+        check_specs=checks,
         dagster_type=dg.Any,
         **options,
     )
@@ -151,23 +158,21 @@ def refreshed(
         raise _failure(str(error), (Failure("everything", error),)) from None
     failed = [str(failure) for failure in collected.failures]
     skipped = [str(failure) for failure in collected.skipped]
+    doubts = [str(doubt) for doubt in collected.doubts or ()]
     sandbox = Settings().sandbox_url
+    lacking: dict[str, Any] = {"failed": len(failed), **_named(missing=failed, skipped=skipped)}
+    checks = [_check("complete", passed=not failed and not skipped, metadata=lacking)]
+    if collected.doubts is not None:
+        checks.append(_check("plausible", passed=not doubts, metadata=_named(doubts=doubts)))
     return dg.MaterializeResult(
         value=collected.data,
         metadata={
             "source": f"INVENTED DATA from the sandbox at {sandbox}" if sandbox else "the real providers",
             "rows_fetched": len(collected.frame),
-            "failed": len(failed),
-            **_named(missing=failed, skipped=skipped),
+            **lacking,
+            **_named(doubts=doubts),
         },
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="complete",
-                passed=not failed and not skipped,
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={"failed": len(failed), **_named(missing=failed, skipped=skipped)},
-            )
-        ],
+        check_results=checks,
     )
 
 
@@ -178,6 +183,11 @@ def _begin_if_tried_again() -> dt.datetime | None:
         return None
     record = context.instance.get_run_record_by_id(context.run_id)
     return record.create_timestamp if record else None
+
+
+def _check(name: str, *, passed: bool, metadata: dict[str, Any]) -> dg.AssetCheckResult:
+    """Return the result of a check that warns: what was had is stored all the same."""
+    return dg.AssetCheckResult(check_name=name, passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
 
 
 def _failure(description: str, failures: tuple[Failure, ...]) -> dg.Failure:

@@ -230,7 +230,7 @@ def test_an_unknown_asset_is_one_line(small: Gans) -> None:
 def test_a_fault_that_the_sandbox_does_not_know_is_one_line_that_lists_what_there_is(gans: Gans) -> None:
     for fault, reason in (
         ("wikipedia=fire", "no such fault of wikipedia: fire; there are 204, 403, 429, "),
-        ("wikepedia=500", "no such provider: wikepedia; there are wikipedia, openweathermap, "),
+        ("wikepedia=500", "no such provider: wikepedia; there are wikipedia, wikidata, openweathermap, "),
     ):
         done = gans("sandbox", "--port", "0", "--fault", "all=500:0.3", "--fault", fault)
         assert done.status == 1

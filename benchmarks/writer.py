@@ -16,8 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,10 +24,10 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from benchmarks.database import temporary_database
 from benchmarks.forecasts import STEPS, forecast_rows, forecasts
 from benchmarks.memory import peak_above_mb
 from gans_pipeline.storage import load_data
-from gans_pipeline.storage.engine import create_database, create_engine
 from gans_pipeline.storage.table_metadata import storage_kind
 from gans_pipeline.storage.writer import Upsert, WriteResult, write
 
@@ -51,24 +50,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON only")
     arguments = parser.parse_args()
     url = sa.make_url(arguments.url).set(database=f"gans_benchmark_{os.getpid()}")
-    with _database(url) as engine:
+    with temporary_database(url) as engine:
         measured = _measure(engine, arguments.rows, arguments.table_rows)
     if arguments.json:
         print(json.dumps(measured))
     else:
         _print(measured)
-
-
-@contextmanager
-def _database(url: sa.URL) -> Iterator[sa.Engine]:
-    create_database(url)
-    engine = create_engine(url, statement_timeout_s=3600)
-    try:
-        yield engine
-    finally:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {url.database}")
-        engine.dispose()
 
 
 def _measure(engine: sa.Engine, rows: int, table_rows: int) -> dict[str, Any]:
@@ -139,19 +126,14 @@ def _dlt(engine: sa.Engine, frame: pd.DataFrame) -> dict[str, Any]:
     except ImportError:
         return {"dlt_merge": None, "dlt_merge.reload": None}
     database = f"{engine.url.database}_dlt"
-    url = engine.url.set(database=database).render_as_string(hide_password=False)
-    create_database(url)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            destination = dlt.destinations.sqlalchemy(url)
-            pipeline = dlt.pipeline("bench", destination=destination, dataset_name=database, pipelines_dir=folder)
-            run: Callable[[], object] = lambda: pipeline.run(  # noqa: E731
-                frame, table_name="forecasts", write_disposition="merge", primary_key=KEY
-            )
-            first, again = _seconds(run), _seconds(run)
-    finally:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {database}")
+    url = engine.url.set(database=database)
+    with temporary_database(url), tempfile.TemporaryDirectory() as folder:
+        destination = dlt.destinations.sqlalchemy(url.render_as_string(hide_password=False))
+        pipeline = dlt.pipeline("bench", destination=destination, dataset_name=database, pipelines_dir=folder)
+        run: Callable[[], object] = lambda: pipeline.run(  # noqa: E731
+            frame, table_name="forecasts", write_disposition="merge", primary_key=KEY
+        )
+        first, again = _seconds(run), _seconds(run)
     _empty(engine)
     return {
         "dlt_merge": len(frame) / first,

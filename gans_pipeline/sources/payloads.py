@@ -3,9 +3,10 @@
 What a provider's payload looks like belongs into its module.
 """
 
+import functools
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -52,24 +53,29 @@ def shortened(value: Any) -> str:
 
 
 def rows_to_frame(
-    rows: Iterable[Mapping[str, Any]], table: sa.Table, without: Iterable[str], provider: str
+    rows: Iterable[Mapping[str, Any]], table: sa.Table, without: Container[str], provider: str
 ) -> pd.DataFrame:
     """Return rows as a frame with the columns of ``table`` save ``without``, its dtypes the same when there are none.
 
     Raises :class:`MalformedError` for a number outside the bounds of the table's CHECKs: found here it costs the one
     answer, found by the database the whole write.
     """
-    columns = [column for column in table.columns if column.name not in set(without)]
-    frame = to_frame([tuple(row[column.name] for column in columns) for row in rows], columns)
+    columns = [column for column in table.columns if column.name not in without]
+    rows = list(rows)
+    # Value by value: pandas takes 1.7 ms for the ten columns of a forecast's 40 rows, this 0.05 ms, and there is one
+    # answer a city.
     for name, (low, high) in _bounds(table).items():
-        if name in frame:
-            outside = frame.loc[(frame[name] < low) | (frame[name] > high), name]
-            if len(outside):
-                found = f"{name} of row {outside.index[0]} is {outside.iloc[0]:g}, outside {low:g} to {high:g}"
+        if name in without:
+            continue
+        for number, row in enumerate(rows):
+            value = row[name]
+            if value is not None and not low <= value <= high:
+                found = f"{name} of row {number} is {value:g}, outside {low:g} to {high:g}"
                 raise MalformedError(provider, f"{found} ({table.c[name].comment})")
-    return frame
+    return to_frame([tuple(row[column.name] for column in columns) for row in rows], columns)
 
 
+@functools.cache
 def _bounds(table: sa.Table) -> dict[str, tuple[float, float]]:
     """Return the intervals that the table's CHECKs allow, by column."""
     bounds = {}

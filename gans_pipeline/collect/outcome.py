@@ -107,18 +107,22 @@ def recorded(
 
 
 @contextmanager
-def marking_unparsed(sources: Sources, table: sa.Table, item: str) -> Iterator[None]:
-    """List the answers of the block as unparsed in the archive if they turn out malformed."""
+def marking_unparsed(sources: Sources, table: sa.Table, item: str) -> Iterator[list[str]]:
+    """Yield the keys of the block's answers; list these as unparsed in the archive if they turn out malformed."""
     with noting_answers() as keys:
         try:
-            yield
+            yield keys
         except MalformedError as error:
-            if sources.archive and keys:
-                sources.archive.mark_unparsed(Unparsed(keys=keys, table=table.name, item=item, error=error.detail))
+            _mark_unparsed(sources, keys, table, item, error)
             raise
         if sources.archive and sources.replayed:
             for key in keys:
                 sources.archive.unmark(key)
+
+
+def _mark_unparsed(sources: Sources, keys: list[str], table: sa.Table, item: str, error: MalformedError) -> None:
+    if sources.archive and keys:
+        sources.archive.mark_unparsed(Unparsed(keys=keys, table=table.name, item=item, error=error.detail))
 
 
 @dataclass(frozen=True)
@@ -150,23 +154,20 @@ def fetch_each(
     if not items:
         raise NothingToCollectError(f"there is nothing to ask for {table.name}: are the tables that it needs filled?")
     frames: dict[int, pd.DataFrame] = {}
+    keys: dict[int, list[str]] = {}
     errors: dict[int, SourceError] = {}
     exhausted: list[QuotaError] = []
     stop = threading.Event()
 
-    def fetch_one(item: Item) -> pd.DataFrame:
+    def fetch_one(item: Item) -> tuple[pd.DataFrame, list[str]]:
         if stop.is_set():
             raise QuotaError(exhausted[0].provider, f"not asked, {exhausted[0].detail}")
         try:
             with ExitStack() as around:
                 if sources.budget and not sources.replayed:
                     around.enter_context(sources.budget.allowance(client.name, units))
-                around.enter_context(marking_unparsed(sources, table, name(item)))
-                frame = fetch(item)
-                found = problems(frame, table)
-                if found:
-                    raise MalformedError(client.name, "; ".join(found))
-                return frame
+                answers = around.enter_context(marking_unparsed(sources, table, name(item)))
+                return fetch(item), answers
         except QuotaError as error:
             exhausted.append(error)
             stop.set()
@@ -178,20 +179,35 @@ def fetch_each(
         try:
             for done, future in enumerate(as_completed(running), start=1):
                 try:
-                    frames[running[future]] = future.result()
+                    frames[running[future]], keys[running[future]] = future.result()
                 except SourceError as error:
                     errors[running[future]] = error
                 report(table.name, done, len(items))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # when interrupted: else all others would be asked first
+    # A look at a frame takes 5 ms for 40 rows and 10 ms for 200, more than all else that an answer takes of the
+    # processor; one look at all of them takes hardly longer. Each is looked at only if something is wrong.
+    rows = _joined(frames, table)
+    if problems(rows, table):
+        for index, found in [(index, problems(frame, table)) for index, frame in frames.items()]:
+            if found:
+                del frames[index]
+                refused = MalformedError(client.name, "; ".join(found))
+                errors[index] = refused
+                _mark_unparsed(sources, keys[index], table, name(items[index]), refused)
+        rows = _joined(frames, table)
     lacking = [Failure(name(items[index]), errors[index]) for index in sorted(errors)]
     if lacking and not frames:
         raise NothingCollectedError(lacking)
-    rows = [frames[index] for index in sorted(frames) if len(frames[index])]
-    empty = pd.DataFrame(columns=[column.name for column in table.columns])
     return Fetched(
         items=[items[index] for index in sorted(frames)],
-        frame=pd.concat(rows, ignore_index=True) if rows else empty,
+        frame=rows,
         failures=tuple(failure for failure in lacking if not isinstance(failure.error, BudgetError)),
         skipped=tuple(failure for failure in lacking if isinstance(failure.error, BudgetError)),
     )
+
+
+def _joined(frames: dict[int, pd.DataFrame], table: sa.Table) -> pd.DataFrame:
+    rows = [frames[index] for index in sorted(frames) if len(frames[index])]
+    empty = pd.DataFrame(columns=[column.name for column in table.columns])
+    return pd.concat(rows, ignore_index=True) if rows else empty

@@ -178,10 +178,11 @@ def parse_arrivals(payload: Any) -> pd.DataFrame:
 
 
 def _to_frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    best: dict[tuple[str, dt.datetime], dict[str, Any]] = {}
-    for row in sorted(rows, key=_knowledge):
-        best[row["flight_number"], row["scheduled_at"]] = row
-    ordered = [best[key] for key in sorted(best, key=lambda key: (key[1], key[0]))]
+    listed: dict[tuple[dt.datetime, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        listed.setdefault((row["scheduled_at"], row["flight_number"]), []).append(row)
+    # Few are listed twice, and to tell what a row knows costs half of what it costs to read it.
+    ordered = [same[0] if len(same) == 1 else max(same, key=_knowledge) for _, same in sorted(listed.items())]
     return rows_to_frame(ordered, arrivals, ("airport_icao", "local_date", "provider", "retrieved_at"), NAME)
 
 

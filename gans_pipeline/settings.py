@@ -129,7 +129,7 @@ PROVIDERS = tuple(name.replace("_", "-") for name in SANDBOX_ROUTES)
 """The providers by the names that their rows have."""
 
 SANDBOX_PER_SECOND = 1000.0
-SANDBOX_CONCURRENCY = 8
+SANDBOX_CONCURRENCY = 16
 """What the sandbox allows a client, unless it is told to enforce the provider's own limits."""
 
 

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from gans_pipeline import tables
-from gans_pipeline.collect.outcome import Collected, fetch_each, recorded
+from gans_pipeline.collect.outcome import Collected, Failure, NothingCollectedError, fetch_each, recorded
 from gans_pipeline.collect.sources import Sources
+from gans_pipeline.sources.http import TransientError
 from gans_pipeline.storage.writer import ScopedFrame
 
 
@@ -56,7 +57,11 @@ def airport_days(
 
 
 def collect_arrivals(sources: Sources, days: list[AirportDay], *, now: dt.datetime) -> Collected:
-    """Fetch the arrivals of each airport day; a day that was fetched whole replaces what is stored for it."""
+    """Fetch the arrivals of each airport day; a day that was fetched whole replaces what is stored for it.
+
+    An airport may have no flight on a day. Several airports without one flight among them are an outage, which must not
+    empty the table: :class:`NothingCollectedError`.
+    """
     aerodatabox = sources.aerodatabox
 
     def fetch(day: AirportDay) -> pd.DataFrame:
@@ -65,6 +70,9 @@ def collect_arrivals(sources: Sources, days: list[AirportDay], *, now: dt.dateti
     table = tables.arrivals
     with recorded(sources, table, aerodatabox, days, now=now):
         fetched = fetch_each(sources, aerodatabox, days, fetch, table=table, units=aerodatabox.units_per_day)
+    if fetched.frame.empty and len({day.icao for day in fetched.items}) > 1:
+        error = TransientError(aerodatabox.name, "no flight, and none at the other airports either: an outage?")
+        raise NothingCollectedError([Failure(str(day), error) for day in fetched.items] + list(fetched.failures))
     # a flight delayed past midnight is listed on both days: it belongs to the later one
     key = [column.name for column in table.primary_key.columns]
     frame = fetched.frame.sort_values("local_date", kind="stable").drop_duplicates(key, keep="last", ignore_index=True)

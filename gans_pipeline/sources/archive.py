@@ -279,8 +279,9 @@ class Archive:
             self._files.pipe_file(half, content)
             os.replace(half, path)
         except Exception as error:  # noqa: BLE001 – each of fsspec's file systems has errors of its own
-            self.problem = f"{key} could not be archived: {type(error).__name__}: {error}"
-            _log.warning(self.problem)
+            if self.problem is None:  # the first of thousands
+                self.problem = f"{key} could not be archived: {type(error).__name__}: {error}"
+                _log.warning("%s; answers are used all the same, but cannot be replayed", self.problem)
             return False
         return True
 

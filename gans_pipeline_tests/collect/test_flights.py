@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from gans_pipeline import tables
 from gans_pipeline.collect.flights import AirportDay, airport_days, collect_arrivals, tomorrow, tomorrows
+from gans_pipeline.collect.outcome import NothingCollectedError
 from gans_pipeline.collect.sources import Sources
 from gans_pipeline.sources.http import QuotaError
 from gans_pipeline.storage.engine import create_engine
@@ -43,6 +44,19 @@ def test_every_place_on_earth_has_its_tomorrow_among_the_tomorrows(hour: int) ->
     assert (last - first).days <= 2
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kolkata", "America/St_Johns", "Pacific/Chatham"):
         assert first <= tomorrow(zone, moment) <= last
+
+
+@pytest.mark.parametrize("kind", ["204", "empty"])
+def test_airports_without_one_flight_among_them_are_an_outage(sources: Sources, sandbox: Sandbox, kind: str) -> None:
+    sandbox.control("faults", [{"provider": "aerodatabox", "kind": kind}])
+    days = [AirportDay(icao, LONDONS_TOMORROW) for icao in ("EGLL", "EGKK")]
+    with pytest.raises(NothingCollectedError, match="no flight, and none at the other airports either") as raised:
+        collect_arrivals(sources, days, now=NOW)
+    assert [failure.item for failure in raised.value.failures] == ["EGLL 2026-11-25", "EGKK 2026-11-25"]
+    alone = collect_arrivals(sources, days[:1], now=NOW)
+    assert alone.frame.empty
+    assert isinstance(alone.data, ScopedFrame)
+    assert len(alone.data.scope) == 1
 
 
 def test_arrivals_of_a_day_are_scheduled_or_expected_on_that_day_at_the_airport(sources: Sources) -> None:

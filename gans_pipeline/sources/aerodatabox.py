@@ -4,6 +4,7 @@ It is sold through RapidAPI and api.market; one request of either kind costs 2 u
 """
 
 import datetime as dt
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -75,6 +76,11 @@ def _utc(value: Any, assumed: dt.tzinfo | None) -> dt.datetime | None:
         return None
     if not isinstance(value, str) or ":" not in value:
         raise ValueError("not a time")
+    return _read_time(value, assumed)
+
+
+@functools.lru_cache(20_000)  # a day has 1,440 minutes and its flights five times each: a tenth of all parsing
+def _read_time(value: str, assumed: dt.tzinfo | None) -> dt.datetime | None:
     time = dt.datetime.fromisoformat(value.strip())
     if time.tzinfo is None and assumed is None:
         return None
@@ -153,6 +159,9 @@ class _Flight(Payload):
     arrival: _Movement | None = None
 
 
+_NO_AIRPORT, _NO_MOVEMENT, _NO_AIRCRAFT, _NO_AIRLINE = _Airport(), _Movement(), _Aircraft(), _Airline()
+
+
 class _Fids(Payload):
     arrivals: list[_Flight] | None
     departures: list[Any] | None = None
@@ -205,7 +214,7 @@ def _rows(payload: Any) -> list[dict[str, Any]]:
 
 
 def _row(flight: _Flight, place: str) -> dict[str, Any]:
-    number = fitting_text(flight.number.upper(), arrivals.c.flight_number)
+    number = _fitting(flight.number.upper(), "flight_number")
     if number is None:
         raise MalformedError(NAME, f"{place}.number: {flight.number[:40]!r} is empty or too long")
     # With withLeg=false the movement holds the other airport, and the times at this one.
@@ -217,9 +226,8 @@ def _row(flight: _Flight, place: str) -> dict[str, Any]:
             NAME, f"{place}.{part}.scheduledTime: missing, {number} cannot be told from its next flight"
         )
     origin = (flight.departure.airport if flight.departure else None) if flight.arrival else here.airport
-    there, aircraft = flight.departure or _Movement(), flight.aircraft or _Aircraft()
-    origin, airline = origin or _Airport(), flight.airline or _Airline()
-    columns = arrivals.c
+    there, aircraft = flight.departure or _NO_MOVEMENT, flight.aircraft or _NO_AIRCRAFT
+    origin, airline = origin or _NO_AIRPORT, flight.airline or _NO_AIRLINE
     return {
         "flight_number": number,
         "scheduled_at": here.scheduled_at,
@@ -230,16 +238,21 @@ def _row(flight: _Flight, place: str) -> dict[str, Any]:
         "is_cargo": flight.is_cargo,
         "origin_icao": code(origin.icao, r"[A-Z0-9]{4}"),
         "origin_iata": code(origin.iata, IATA),
-        "origin_name": None if origin.name == "Unknown" else fitting_text(origin.name, columns.origin_name),
+        "origin_name": None if origin.name == "Unknown" else _fitting(origin.name, "origin_name"),
         "departed_at": there.runway_at or there.revised_at or there.scheduled_at,
-        "airline_name": fitting_text(airline.name, columns.airline_name),
+        "airline_name": _fitting(airline.name, "airline_name"),
         "airline_iata": code(airline.iata, r"[A-Z0-9]{2,3}"),
         "airline_icao": code(airline.icao, r"[A-Z0-9]{3,4}"),
-        "call_sign": fitting_text(flight.call_sign, columns.call_sign),
-        "aircraft_model": fitting_text(aircraft.model, columns.aircraft_model),
-        "aircraft_registration": fitting_text(aircraft.reg, columns.aircraft_registration),
-        "terminal": fitting_text(here.terminal, columns.terminal),
+        "call_sign": _fitting(flight.call_sign, "call_sign"),
+        "aircraft_model": _fitting(aircraft.model, "aircraft_model"),
+        "aircraft_registration": _fitting(aircraft.reg, "aircraft_registration"),
+        "terminal": _fitting(here.terminal, "terminal"),
     }
+
+
+@functools.lru_cache(20_000)  # a day of flights names the same airlines, models and origins again and again
+def _fitting(value: str | None, column: str) -> str | None:
+    return fitting_text(value, arrivals.c[column])
 
 
 def _first(time: _Time | None) -> dt.datetime | None:

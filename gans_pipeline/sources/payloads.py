@@ -7,6 +7,7 @@ import functools
 import re
 import sys
 from collections.abc import Container, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -72,7 +73,7 @@ def rows_to_frame(
             if value is not None and not low <= value <= high:
                 found = f"{name} of row {number} is {value:g}, outside {low:g} to {high:g}"
                 raise MalformedError(provider, f"{found} ({table.c[name].comment})")
-    return to_frame([tuple(row[column.name] for column in columns) for row in rows], columns)
+    return to_frame(list(map(itemgetter(*(column.name for column in columns)), rows)), columns)
 
 
 @functools.cache
@@ -89,7 +90,6 @@ def _bounds(table: sa.Table) -> dict[str, tuple[float, float]]:
     return bounds
 
 
-@functools.lru_cache(10_000)  # a day of flights names the same airlines, models and origins again and again
 def fitting_text(value: str | None, column: "sa.Column[Any]") -> str | None:
     """Return the text without outer and repeated blanks, or None if it is empty or too long for its column.
 

@@ -87,15 +87,11 @@ def collect_each(
         if stop.is_set():
             raise QuotaError(exhausted[0].provider, f"not asked, {exhausted[0].detail}")
         try:
-            frame = fetch(item)
+            return fetch(item)
         except QuotaError as error:
             exhausted.append(error)
             stop.set()
             raise
-        found = problems(frame, table)
-        if found:
-            raise MalformedError(str(frame["provider"].iloc[0]), "; ".join(found))
-        return frame
 
     report = on_progress.get()
     with ThreadPoolExecutor(max_workers=workers) as pool:
@@ -109,9 +105,22 @@ def collect_each(
                 report(table.name, done, len(items))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # when interrupted: else all others would be asked first
+    # A look at a frame takes 5 ms of the processor for 40 rows and 10 ms for 200, more than all else that an answer
+    # takes; one look at all of them takes hardly longer. Each is looked at only if something is wrong.
+    rows = _joined(frames, table)
+    if problems(rows, table):
+        for index, found in [(index, problems(frame, table)) for index, frame in frames.items()]:
+            if found:
+                provider = str(frames.pop(index)["provider"].iloc[0])
+                errors[index] = MalformedError(provider, "; ".join(found))
+        rows = _joined(frames, table)
     failures = [Failure(name(items[index]), errors[index]) for index in sorted(errors)]
     if failures and not frames:
         raise NothingCollectedError(failures)
+    return [items[index] for index in sorted(frames)], rows, failures
+
+
+def _joined(frames: dict[int, pd.DataFrame], table: sa.Table) -> pd.DataFrame:
     rows = [frames[index] for index in sorted(frames) if len(frames[index])]
     empty = pd.DataFrame(columns=[column.name for column in table.columns])
-    return [items[index] for index in sorted(frames)], pd.concat(rows, ignore_index=True) if rows else empty, failures
+    return pd.concat(rows, ignore_index=True) if rows else empty

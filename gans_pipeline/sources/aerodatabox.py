@@ -171,10 +171,11 @@ def parse_arrivals(payload: Any) -> pd.DataFrame:
 
 
 def _to_frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    best: dict[tuple[str, dt.datetime], dict[str, Any]] = {}
-    for row in sorted(rows, key=_knowledge):
-        best[row["flight_number"], row["scheduled_at"]] = row
-    ordered = [best[key] for key in sorted(best, key=lambda key: (key[1], key[0]))]
+    listed: dict[tuple[dt.datetime, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        listed.setdefault((row["scheduled_at"], row["flight_number"]), []).append(row)
+    # Few are listed twice, and to tell what a row knows costs half of what it costs to read it.
+    ordered = [same[0] if len(same) == 1 else max(same, key=_knowledge) for _, same in sorted(listed.items())]
     return rows_to_frame(ordered, arrivals, ("airport_icao", "local_date", "provider", "retrieved_at"), NAME)
 
 
@@ -324,10 +325,7 @@ class AeroDataBox:
         for start, end in (("00:00", "11:59"), ("12:00", "23:59")):
             window = f"{local_date:%Y-%m-%d}T{start}/{local_date:%Y-%m-%d}T{end}"
             rows += _rows(self._http.get_json(f"/flights/airports/icao/{icao}/{window}", _ASKED))
-        frame = _to_frame(rows)
-        frame.insert(0, "airport_icao", pd.Series(icao, index=frame.index, dtype="str"))
-        frame["local_date"] = pd.Series(local_date, index=frame.index, dtype="object")
-        return frame
+        return _to_frame(rows).assign(airport_icao=icao, local_date=local_date)
 
     def airports_near(self, latitude: float, longitude: float, radius_km: float) -> pd.DataFrame:
         """Return the airports within a great-circle distance of a place; raises :class:`SourceError`.

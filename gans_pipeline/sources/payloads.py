@@ -89,6 +89,7 @@ def _bounds(table: sa.Table) -> dict[str, tuple[float, float]]:
     return bounds
 
 
+@functools.lru_cache(10_000)  # a day of flights names the same airlines, models and origins again and again
 def fitting_text(value: str | None, column: "sa.Column[Any]") -> str | None:
     """Return the text without outer and repeated blanks, or None if it is empty or too long for its column.
 
@@ -100,6 +101,7 @@ def fitting_text(value: str | None, column: "sa.Column[Any]") -> str | None:
     return text if text and (length is None or len(text) <= length) else None
 
 
+@functools.lru_cache(10_000)
 def code(value: str | None, pattern: str) -> str | None:
     """Return a code in upper case, or None if it is not one by ``pattern``, as a local code in the ICAO field."""
     upper = (value or "").strip().upper()

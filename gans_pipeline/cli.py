@@ -212,13 +212,14 @@ def _engine(*, current: bool = False) -> Any:
 @contextmanager
 def _sandbox_if_wanted(wanted: bool, cities: str) -> Iterator[None]:
     """Point the settings at a sandbox: at the one that runs, or at one that is started for this command."""
+    if not wanted or os.environ.get("GANS_SANDBOX_URL"):
+        yield
+        return
+
     import requests
 
     from gans_pipeline.sandbox import running
 
-    if not wanted or os.environ.get("GANS_SANDBOX_URL"):
-        yield
-        return
     try:
         requests.get(f"{STANDING_SANDBOX}/_/health", timeout=1).raise_for_status()
     except requests.RequestException:

@@ -211,7 +211,8 @@ class Board:
             (hub for hub in hubs.get(airport.continent, ()) if hub is not airport),
             key=lambda hub: distance_km(hub, airport.latitude, airport.longitude) * chance.uniform(0.3, 3),
         )[:30]
-        far = [hub for hub in hubs[""] if hub is not airport and hub not in near]
+        taken = {airport.icao, *(hub.icao for hub in near)}  # comparing airports by all their fields takes 5 ms
+        far = [hub for hub in hubs[""] if hub.icao not in taken]
         reach = near + chance.sample(far, 12 if airport.kind == "large_airport" else 3 if near else 12)
         routes = tuple(
             (hub, timedelta(minutes=30 + round(distance_km(hub, airport.latitude, airport.longitude) / 12.5)))

@@ -355,10 +355,7 @@ class AeroDataBox:
         ]
         rows = [row for payload in payloads for row in _rows(payload)]
         _must_be_near(rows, local_date)
-        frame = _to_frame(rows)
-        frame.insert(0, "airport_icao", pd.Series(icao, index=frame.index, dtype="str"))
-        frame["local_date"] = pd.Series(local_date, index=frame.index, dtype="object")
-        return frame
+        return _to_frame(rows).assign(airport_icao=icao, local_date=local_date)
 
     def airports_near(self, latitude: float, longitude: float, radius_km: float) -> pd.DataFrame:
         """Return the airports within a great-circle distance of a place; raises :class:`SourceError`.

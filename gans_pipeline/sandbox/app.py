@@ -10,6 +10,7 @@ Here belongs what holds for every provider: latency, planned faults, limits, the
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import ModuleType
@@ -75,7 +76,7 @@ def create_app(
 ) -> Starlette:
     """Return the sandbox with the ``cities`` largest cities in its list.
 
-    ``now`` stops the clock there (a naive time is UTC); None is the real time. Each answer waits ``latency_ms``.
+    ``now`` stops the clock there (a naive time is UTC); None is the real time. Answers take ``latency_ms`` at least.
     ``fault`` are texts ``PROVIDER=KIND[:RATE]`` as of the command line.
     """
     state = State(now, seed=seed)
@@ -103,16 +104,18 @@ class _Provider:
         query = scope["query_string"].decode("latin-1")
 
         request = state.record(name, scope["method"], path, query)
+        due = time.monotonic() + self._latency_s
 
         async def send_and_look(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request["status"] = message["status"]
+                # Made at once and held back: one that waits first takes the latency and the time to make it, and is
+                # made when those of other clients are, with 16 of them in 135 ms instead of 100.
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
             await send(message)
 
         state.active[name] += 1
         try:
-            if self._latency_s:
-                await asyncio.sleep(self._latency_s)
             fault = state.fault_for(name, path, query)
             if fault is not None:
                 await faults.play(_kind(fault), self._answer, scope, receive, send_and_look)

@@ -177,11 +177,12 @@ def fetch_each(
     with ThreadPoolExecutor(max_workers=sources.settings.provider(client.name).concurrency) as pool:
         running = {pool.submit(fetch_one, item): index for index, item in enumerate(items)}
         try:
-            for done, future in enumerate(as_completed(running), start=1):
+            for done, future in enumerate(as_completed(list(running)), start=1):
+                index = running.pop(future)  # a future holds its rows for as long as it is held
                 try:
-                    frames[running[future]], keys[running[future]] = future.result()
+                    frames[index], keys[index] = future.result()
                 except SourceError as error:
-                    errors[running[future]] = error
+                    errors[index] = error
                 report(table.name, done, len(items))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # when interrupted: else all others would be asked first
@@ -199,8 +200,10 @@ def fetch_each(
     lacking = [Failure(name(items[index]), errors[index]) for index in sorted(errors)]
     if lacking and not frames:
         raise NothingCollectedError(lacking)
+    had = sorted(frames)
+    frames.clear()  # now that they are joined: else all rows are held twice
     return Fetched(
-        items=[items[index] for index in sorted(frames)],
+        items=[items[index] for index in had],
         frame=rows,
         failures=tuple(failure for failure in lacking if not isinstance(failure.error, BudgetError)),
         skipped=tuple(failure for failure in lacking if isinstance(failure.error, BudgetError)),

@@ -143,7 +143,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page of a browser that has not been here before, as sharp as a README needs it."""
     with browser.new_context(
-        viewport=ViewportSize(width=1600, height=900), device_scale_factor=1.5, color_scheme="light"
+        viewport=ViewportSize(width=1600, height=1400), device_scale_factor=1.5, color_scheme="light"
     ) as context:
         context.set_default_timeout(PAGE_TIMEOUT_MS)
         yield context.new_page()

@@ -240,6 +240,16 @@ def test_real_and_invented_answers_are_replayed_apart(world: World) -> None:
         replay(engine, world.archive, Settings(), provider=None, since=LONG_AGO)
 
 
+def test_without_a_usable_archive_everything_is_stored_all_the_same(world: World, tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    live, blocked = world.database(), world.database()
+    world.collect(live, archived=False)
+    world.archive = Archive(str(tmp_path / "blocked"))
+    world.collect(blocked)
+    assert_same(live, blocked)
+    assert world.archive.problem
+
+
 # What is not fetched again, and for how long it is kept
 
 

@@ -110,8 +110,9 @@ def noting_answers() -> Iterator[list[str]]:
 class Archive:
     """Raw answers in a folder or a bucket.
 
-    What cannot be written is reported in ``problem`` instead of raised: the table must not lose the answer too.
-    Reading raises ``FileNotFoundError`` for what is not there (any more), else what fsspec's file system raises.
+    Whatever a refresh does with it never raises: what cannot be written is not kept, what cannot be read is as if it
+    were not there, and ``problem`` says why, for the table must not lose the answer too. What is read for a replay or
+    for people raises ``FileNotFoundError`` for what is not there (any more), else what fsspec's file system raises.
     """
 
     def __init__(self, url: str) -> None:
@@ -153,13 +154,27 @@ class Archive:
         """Make an answer the one that :meth:`latest` returns."""
         self._write(f"{answer.source}/latest/{request_hash(answer.asked)}.json", answer.model_dump_json().encode())
 
-    def latest(self, source: str, asked: str) -> Answer | None:
-        """Return the newest answer to a request that was set as such and still has its body, or None."""
-        try:
+    def latest(self, source: str, asked: str) -> tuple[Answer, requests.Response] | None:
+        """Return the newest answer to a request that was set as such, or None if it cannot be read as a whole."""
+        with self._going_on(f"the answer to {asked} could not be read"):
             answer = self._read(Answer, f"{source}/latest/{request_hash(asked)}.json")
-        except FileNotFoundError:
-            return None
-        return answer if self._files.exists(self._path(answer.body)) else None
+            return answer, self.response(answer)
+        return None
+
+    def reusable(self, source: str, since: dt.datetime) -> dict[str, list[str]]:
+        """Return the keys of the answers that came since a time as :meth:`keys` does, as far as they can be read."""
+        with self._going_on(f"the answers of {source} could not be read"):
+            return self.keys(source, since, dt.datetime.now(dt.UTC))
+        return {}
+
+    def last_good(self, keys: Sequence[str]) -> tuple[Answer, requests.Response] | None:
+        """Return the last of these answers that is no error, or None if there is none that can be read as a whole."""
+        for key in reversed(keys):
+            with self._going_on(f"{key} could not be read"):
+                answer = self.answer(key)
+                if answer.status < requests.codes.bad_request:
+                    return answer, self.response(answer)
+        return None
 
     def keys(self, source: str, since: dt.datetime, until: dt.datetime) -> dict[str, list[str]]:
         """Return the keys of the answers that came in a time, by the hash of their request, the oldest first."""
@@ -221,7 +236,7 @@ class Archive:
         """List answers among those that could not be parsed; they are not what the provider is asked a change of."""
         for key in unparsed.keys:
             source, _, _, name = key.split("/")
-            with suppress(FileNotFoundError):
+            with self._going_on(f"{key} is still taken for the latest answer"):
                 self._files.rm_file(self._path(f"{source}/latest/{name.partition('-')[0]}.json"))
         self._write(_marker(unparsed.keys[-1]), unparsed.model_dump_json().encode())
 
@@ -269,7 +284,7 @@ class Archive:
     def _write(self, key: str, content: bytes) -> bool:
         """Write a file as a whole; tell whether that was possible."""
         path = self._path(key)
-        try:
+        with self._going_on(f"{key} could not be archived"):
             if not self._is_local:
                 self._files.pipe_file(path, content)
                 return True
@@ -278,12 +293,20 @@ class Archive:
             half = f"{path}.{threading.get_ident()}{_HALF}"
             self._files.pipe_file(half, content)
             os.replace(half, path)
+            return True
+        return False
+
+    @contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """Let a refresh go on whatever fails within the block; what is not there is no failure."""
+        try:
+            yield
+        except FileNotFoundError:
+            return
         except Exception as error:  # noqa: BLE001 – each of fsspec's file systems has errors of its own
             if self.problem is None:  # the first of thousands
-                self.problem = f"{key} could not be archived: {type(error).__name__}: {error}"
-                _log.warning("%s; answers are used all the same, but cannot be replayed", self.problem)
-            return False
-        return True
+                self.problem = f"{what}: {type(error).__name__}: {error}"
+                _log.warning("%s; the refresh goes on as if nothing were archived", self.problem)
 
 
 def _key(source: str, asked: str, at: dt.datetime) -> str:

@@ -217,12 +217,12 @@ class Http:
         archive = self._access.archive
         if archive is None or self._access.replayed:
             return None
-        answer = archive.latest(self._access.source(self.provider), self._asked(self._request(path, params)))
-        if answer is None:
+        known = archive.latest(self._access.source(self.provider), self._asked(self._request(path, params)))
+        if known is None:
             return None
-        try:
-            payload = archive.response(answer).json()
-        except (OSError, ValueError):  # damaged, or an answer that never was one
+        answer, response = known
+        payload = self._decode_json(response)
+        if isinstance(payload, SourceError):  # an answer that never was one
             return None
         if not holds(payload, answer.fetched_at):
             return None

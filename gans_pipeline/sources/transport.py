@@ -5,7 +5,6 @@ belongs into ``http``.
 """
 
 import datetime as dt
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +13,6 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from gans_pipeline.sources.archive import Answer, Archive, note_answer, request_hash
-
-_log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65536
 
@@ -72,7 +69,7 @@ class Recording(WholeAnswers):
         self._asked = asked
         self._hide = hide
         self._revalidates = revalidates
-        self._reusable = archive.keys(source, reuse_since, dt.datetime.now(dt.UTC)) if reuse_since else {}
+        self._reusable = archive.reusable(source, reuse_since) if reuse_since else {}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Return the answer of the server, or the archived one where that has not changed."""
@@ -93,28 +90,19 @@ class Recording(WholeAnswers):
 
     def reused(self, request: requests.PreparedRequest) -> requests.Response | None:
         """Return the newest answer to the request that may be reused, or None."""
-        for key in reversed(self._reusable.get(request_hash(self._asked(request)), [])):
-            answer = self._archive.answer(key)
-            if answer.status < requests.codes.bad_request:
-                self._archive.confirm(answer)
-                return _complete(self._archive.response(answer), request)
-        return None
+        had = self._archive.last_good(self._reusable.get(request_hash(self._asked(request)), []))
+        if had is None:
+            return None
+        self._archive.confirm(had[0])
+        return _complete(had[1], request)
 
     def _known(self, asked: str, request: requests.PreparedRequest) -> tuple[Answer, requests.Response] | None:
-        if not self._revalidates:
-            return None
-        answer = self._archive.latest(self._source, asked)
-        if answer is None:
-            return None
-        try:
-            response = self._archive.response(answer)
-        except OSError as error:
-            _log.warning("%s is fetched anew: %s", asked, error)
-            return None
-        for header, condition in (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since")):
-            if header in response.headers:
-                request.headers[condition] = response.headers[header]
-        return answer, response
+        known = self._archive.latest(self._source, asked) if self._revalidates else None
+        if known:
+            for header, condition in (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since")):
+                if header in known[1].headers:
+                    request.headers[condition] = known[1].headers[header]
+        return known
 
 
 class NotArchivedError(requests.RequestException, ValueError):

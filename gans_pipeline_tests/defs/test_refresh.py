@@ -129,6 +129,22 @@ def test_doubts_are_a_warning_that_names_them_and_the_run_succeeds(number: int) 
         assert ("- … and 10 more" in named) is (number == 60)
 
 
+def test_a_run_without_a_usable_archive_says_so(sandbox: str, tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    sources = Sources(Settings(sandbox_url=sandbox), archive=Archive(str(tmp_path / "blocked")))
+    database = AwayAtFirst()
+    database.attempts = 1
+
+    @dg.asset(dagster_type=dg.Any, check_specs=CHECKS)
+    def arrivals() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return refreshed(collect_arrivals, sources, [AirportDay("EGLL", now().date())], now=now())
+
+    result = dg.materialize([arrivals], resources={"io_manager": database})
+    assert result.success
+    (materialized,) = result.asset_materializations_for_node("arrivals")
+    assert "could not be archived: NotADirectoryError" in str(materialized.metadata["not archived"].value)
+
+
 def test_another_run_asks_again(sandbox: str, tmp_path: Path) -> None:
     sources = Sources(Settings(sandbox_url=sandbox), archive=Archive(str(tmp_path / "archive")))
     database = AwayAtFirst()

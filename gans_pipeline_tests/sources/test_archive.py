@@ -138,6 +138,28 @@ def test_an_archive_that_cannot_be_written_does_not_cost_the_answer(
     assert archive.problem in caplog.text
 
 
+@pytest.mark.parametrize("of_a_retry", [False, True])
+def test_an_archive_that_cannot_be_read_does_not_cost_the_answer_either(
+    provider: LocalProvider, archive: Archive, monkeypatch: pytest.MonkeyPatch, of_a_retry: bool
+) -> None:
+    provider.answers = [as_json({"n": 1}), as_json({"n": 2})]
+    client(provider, archive, revalidates=True).get_json("/data")
+
+    def refuse(*_args: Any, **_kwargs: Any) -> None:
+        raise PermissionError("denied")
+
+    for read in ("cat_file", "ls", "rm_file"):
+        monkeypatch.setattr(archive._files, read, refuse)
+    access = Access(USER_AGENT, archive=archive, reuse_since=LONG_AGO if of_a_retry else None)
+    http = Http("test", provider.settings(), access, revalidates=True)
+    assert http.archived_json("/data", {}, lambda *_: True) is None
+    with noting_answers() as keys:
+        assert http.get_json("/data") == {"n": 2}
+    archive.mark_unparsed(Unparsed(keys=keys, table="cities", item="Lagos", error="?"))
+    assert archive.problem
+    assert "PermissionError: denied" in archive.problem
+
+
 def test_a_write_that_breaks_off_leaves_no_half_file_under_a_name_that_counts(
     provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +207,7 @@ def test_a_damaged_or_deleted_body_is_fetched_anew(provider: LocalProvider, arch
     http.get_text("/airports.csv")
     for damage in (
         lambda path: archive._files.pipe_file(path, gzip.compress(b"something else")),
+        lambda path: archive._files.pipe_file(path, gzip.compress(b"cut off")[:9]),
         archive._files.rm_file,
     ):
         (body,) = (path for path in archive._files.find(archive._root) if "/bodies/" in path)

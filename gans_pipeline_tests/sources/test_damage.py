@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from gans_pipeline.sandbox import running
 from gans_pipeline.sources import aerodatabox, open_meteo, openweathermap, ourairports
 from gans_pipeline.sources.http import SourceError
-from gans_pipeline.sources.wikipedia_article import parse_article
+from gans_pipeline.sources.wikipedia_article import Article, parse_article
 from gans_pipeline.sources.wikipedia_list import parse_largest_cities
 from gans_pipeline_tests.sources.mutations import damaged_html, damaged_text, mutated
 from gans_pipeline_tests.sources.recorded import recorded
@@ -150,6 +150,6 @@ def test_a_damaged_error_of_wikipedias_api(payload: Any) -> None:
 def test_a_page_that_is_nested_beyond_measure_is_read_or_refused(tag: str) -> None:
     deep, page = f"<{tag}>" * 1000, pages()[0]
     for nested in (deep + page, page.replace("<td", f"<td>{deep}</td><td", 3)):
-        for parse in (parse_article, parse_largest_cities):
+        for parse, made in ((parse_article, Article), (parse_largest_cities, pd.DataFrame)):
             with suppress(SourceError):
-                parse(nested)
+                assert isinstance(parse(nested), made)

@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_named(answer: Any, place: str | None) -> None:
 @given(mutated(payload(people("+5", "+2022-12-31T00:00:00Z"), people("+6", rank="preferred"))))
 def test_a_damaged_answer_gives_items_or_is_refused(damaged: Any) -> None:
     with suppress(MalformedError):
-        parse_items(damaged)
+        assert set(parse_items(damaged)) <= {64}
 
 
 @pytest.fixture

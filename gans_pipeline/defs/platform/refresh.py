@@ -171,6 +171,7 @@ def refreshed(
             "rows_fetched": len(collected.frame),
             **lacking,
             **_named(doubts=doubts),
+            **({"not archived": sources.archive.problem} if sources.archive and sources.archive.problem else {}),
         },
         check_results=checks,
     )

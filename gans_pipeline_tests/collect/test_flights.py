@@ -221,3 +221,20 @@ def _store_airports(engine: sa.Engine) -> None:
             }
         ),
     )
+
+
+def test_a_flight_on_the_lists_of_two_days_belongs_to_the_later_and_costs_neither_day(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [AirportDay("EGLL", LONDONS_TOMORROW - dt.timedelta(days=1)), AirportDay("EGLL", LONDONS_TOMORROW)]
+    listed = sources.aerodatabox.arrivals(*days[0])
+    monkeypatch.setattr(
+        sources.aerodatabox, "arrivals", lambda icao, date: listed.assign(airport_icao=icao, local_date=date)
+    )
+    collected = collect_arrivals(sources, days, now=NOW)
+    assert collected.failures == ()
+    assert isinstance(collected.data, ScopedFrame)
+    assert len(collected.data.scope) == 2
+    assert problems(collected.frame, tables.arrivals) == []
+    assert len(collected.frame) == len(listed) > 100
+    assert set(collected.frame["local_date"]) == {LONDONS_TOMORROW}
